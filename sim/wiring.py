@@ -215,7 +215,7 @@ class Wiring:
         key = gateway.name, table_key(spec)
         if key not in self._tables:
             self._tables[key] = PointTable(
-                point_configs(spec.model, gateway.point_ids[key[1]], spec.protocol), gateway.derived
+                point_configs(spec.table, gateway.point_ids[key[1]], spec.protocol), gateway.derived
             )
         return self._tables[key]
 

@@ -87,7 +87,7 @@ class World(Plant):
 
     def _new_books(self) -> Books:
         devices = self.spec.devices
-        points = [tuple(point.name for point in device.model.points) for device in devices]
+        points = [tuple(point.name for point in device.table.points) for device in devices]
         ledger = Ledger([device.name for device in devices], points)
         latencies = Latencies([device.fleet for device in devices], len(self.spec.fleets))
         serial = dict.fromkeys(link.name for link in self.spec.links if link.serial_bd is not None)

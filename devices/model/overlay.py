@@ -118,4 +118,6 @@ ONLY_NODES = ("bad-status", "frozen-timestamp")
 """kinds that registers don't have; devices/model/nodes.py knows them"""
 NEEDS_AMOUNT = ("drift", "spike", "force")
 """kinds that mean nothing without ``by``"""
+OF_TEXTS = ("stuck", "dropout")
+"""kinds that a text can have"""
 NOT_ON_A_COIL = ("drift", "spike", "nan")

@@ -20,7 +20,9 @@ def named_files(loaded: Loaded) -> Iterator[str]:
     of one that ships with twinloop, and then no such file exists here."""
     scenario = loaded.scenario
     for fleet in scenario.fleets.values():
-        yield from (name for name in (fleet.device, fleet.twin) if name and name.startswith(MODELS))
+        yield from (
+            name for name in (fleet.device, fleet.believes, fleet.twin) if name and name.startswith(MODELS)
+        )
     for override in scenario.overrides.values():
         yield from (name for name in (override.twin,) if name)
     for component in scenario.components.values():

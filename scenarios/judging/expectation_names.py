@@ -130,7 +130,9 @@ def _meant(loaded: Loaded, expectation: Expectation) -> list[tuple[DeviceModel, 
         if of in (None, name) and keys.get("gateway") in (None, fleet.gateway):
             out.append(
                 (
-                    loaded.models.of(fleet.device, ("fleets", name, "device")),
+                    loaded.models.of(fleet.believes, ("fleets", name, "believes"))
+                    if fleet.believes is not None
+                    else loaded.models.of(fleet.device, ("fleets", name, "device")),
                     1 if "device" in keys else fleet.count,
                 )
             )

@@ -34,6 +34,8 @@ def check_point(expectation: Expectation, devices: list[tuple[DeviceModel, int]]
             raise ExpressionError(
                 unknown(f"point of {model.name}", name, [point.name for point in model.points])
             )
+        if model.points[index].text is not None:
+            raise ExpressionError(f"{model.name} {name} is a text: only numbers are measured")
         unit = model.points[index].unit
         if expectation.statistic != "count" and expectation.bound_unit != unit:
             means = f'in "{unit}"' if unit else "without a unit"
@@ -61,7 +63,7 @@ class ValueWatch:
         self._index = {
             device: index
             for device in chosen
-            if (index := world.spec.devices[device].model.index(name)) is not None
+            if (index := world.spec.devices[device].table.index(name)) is not None
         }
         self._nothing = (
             "no value was derived" if expectation.metric == "derived.value" else "no value was read"

@@ -129,7 +129,8 @@ class ComponentPlanner:
         if component.derives and role != "transform":
             raise self._loaded.document.error(at, f"only a transform adds points, and this is a {role}")
         for fleet, block in self._scenario.fleets.items() if component.derives else ():
-            model = self._loaded.models.of(block.device, ("fleets", fleet, "device"))
+            key, named = ("device", block.device) if block.believes is None else ("believes", block.believes)
+            model = self._loaded.models.of(named, ("fleets", fleet, key))
             for point in model.points:
                 if point.name in component.derives and self._transforms(name, block.gateway):
                     text = f'"{point.name}" is a point of {model.name} (fleet {fleet})'

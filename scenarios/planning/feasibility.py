@@ -28,7 +28,9 @@ def block_reads(model: DeviceModel, gap: int = GAP_REGISTERS, block: int = BLOCK
     for table in ("coil", "discrete", "holding", "input"):
         limit = block if table in ("holding", "input") else 2000
         first = end = -1
-        for point in sorted((p for p in model.points if p.table == table), key=lambda p: p.address):
+        for point in sorted(
+            (p for p in model.points if p.table == table and p.readable), key=lambda p: p.address
+        ):
             upto = point.address + point.width
             if first >= 0 and point.address <= end + gap and upto - first <= limit:
                 end = max(end, upto)
@@ -89,7 +91,7 @@ def line_utilisation(spec: WorldSpec) -> dict[str, float]:
             continue
         options = drivers.get(device.driver, {})  # a gateway that isn't ours has its own
         reads = block_reads(
-            device.model,
+            device.table,
             _number(options.get("gap"), GAP_REGISTERS),
             _number(options.get("block"), BLOCK_REGISTERS),
         )

@@ -146,6 +146,7 @@ class FleetPlanner:
     def _fleet(self, index: int, name: str, fleet: schema.Fleet) -> list[DeviceSpec]:
         at: Location = ("fleets", name)
         model = self._model(fleet, at)
+        believed = self._believed(fleet, at)
         link = named(self._loaded, "link", fleet.link, self._scenario.links, (*at, "link"))
         named(self._loaded, "gateway", fleet.gateway, self._scenario.gateways, (*at, "gateway"))
         named(self._loaded, "component", fleet.driver, self._scenario.components, (*at, "driver"))
@@ -189,10 +190,13 @@ class FleetPlanner:
                     driver=fleet.driver,
                     response_ns=response,
                     own_manners=None if fleet.manners is None else manners,
+                    believed=believed,
                     mqtt=self._mqtt(fleet, at),
                     subscribed=self._subscribed(fleet, at),
                     exchanges=exchanges(
-                        model, fleet.protocol, tuple(self._scenario.components[fleet.driver].options.items())
+                        believed or model,
+                        fleet.protocol,
+                        tuple(self._scenario.components[fleet.driver].options.items()),
                     ),
                 )
             )
@@ -300,6 +304,21 @@ class FleetPlanner:
                     f'"{key}" is each device\'s own: samples are known by it',
                 )
         return MqttSpec(block.qos, block.retain, seconds)
+
+    def _believed(self, fleet: schema.Fleet, at: Location) -> DeviceModel | None:
+        """The table that the gateway goes by, if that isn't the device's own."""
+        if fleet.believes is None:
+            return None
+        at = (*at, "believes")
+        if not PROTOCOLS[fleet.protocol].registers:
+            raise self._loaded.document.error(
+                at, f"a table of registers is believed over Modbus, and the fleet speaks {fleet.protocol}"
+            )
+        found = self._loaded.models.of(fleet.believes, at)
+        if fleet.protocol not in found.protocols:
+            speaks = ", ".join(found.protocols)
+            raise self._loaded.document.error(at, f"a {fleet.believes} speaks {speaks}, not {fleet.protocol}")
+        return None if fleet.believes == fleet.device else found
 
     def _model(self, fleet: schema.Fleet, at: Location) -> DeviceModel:
         model = self._loaded.models.of(fleet.device, (*at, "device"))

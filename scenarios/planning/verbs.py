@@ -238,5 +238,12 @@ class FileSite:
             raise Mistake("", f'unknown device "{target}"; known: {name}/1 to {name}/{fleet.count}')
         return fleet.protocol, self._loaded.models.of(fleet.device, ("fleets", name, "device"))
 
+    def table(self, target: str) -> DeviceModel:
+        """What the gateway takes it for; raises as ``device``."""
+        _, model = self.device(target)
+        name = target.partition("/")[0]
+        believes = self._scenario.fleets[name].believes
+        return model if believes is None else self._loaded.models.of(believes, ("fleets", name, "believes"))
+
 
 __all__ = ["FileSite", "check_span", "find", "value_of"]

@@ -120,7 +120,7 @@ class Recorder:
         if row.device in self._ports:
             self._ports[row.device].exchanges = 0
         code = STATUS_CODES[_STATUS.get(cause, "BadUnexpectedError")]
-        for i, point in enumerate(self._world.spec.devices[row.device].model.points):
+        for i, point in enumerate(self._world.spec.devices[row.device].table.points):
             if mask >> i & 1:
                 self._write(row.device, [self._world.env.now, point.name, "", code, point.unit, ""])
 

@@ -108,7 +108,9 @@ def attached(spec: WorldSpec, found: dict[str, str], elsewhere: bool = False) ->
             notes.append(
                 f"{name} is polled, not subscribed to: what of a real device will be news can't be foreseen"
             )
-        devices[known[name]] = replace(device, unit_id=unit, place=place, subscribed=None)
+        devices[known[name]] = replace(
+            device, unit_id=unit, place=place, subscribed=None, model=device.table, believed=None
+        )
     spec = replace(spec, devices=tuple(devices))
     return spec, notes + ([] if elsewhere else _untouched(spec))
 

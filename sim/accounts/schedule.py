@@ -80,7 +80,7 @@ class SampleSchedule:
         self.duration_ns = duration_ns
         self.period_ns = spec.poll_ns
         self.first_cycle, self.offset_ns = divmod(spec.phase_ns, spec.poll_ns)
-        self._mask = sum(1 << i for i, point in enumerate(spec.model.points) if point.readable)
+        self._mask = sum(1 << i for i, point in enumerate(spec.table.points) if point.readable)
         ledger.asked[index] &= self._mask
         self._published_ns = 0 if spec.subscribed is None else spec.subscribed.publishing_ns
         self._every_ns = spec.poll_ns + self._published_ns

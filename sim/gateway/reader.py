@@ -22,6 +22,7 @@ from twinloop.sim.cloud.messages import TOPIC_PREFIX, Body
 from twinloop.sim.field.tcp_port import Port
 from twinloop.sim.gateway.slot import Slot
 from twinloop.sim.model.spec import DerivedSpec, DeviceSpec
+from twinloop.sim.truth.believed import absent
 from twinloop.sim.truth.truth import Nobody, Witness
 
 
@@ -47,7 +48,7 @@ def point_configs(model: DeviceModel, first: int, protocol: str) -> list[PointCo
 
 def table_key(device: DeviceSpec) -> str:
     """Devices for which this is the same have the same point table."""
-    return device.model.name if device.speaks.registers else f"{device.model.name} over {device.protocol}"
+    return device.table.name if device.speaks.registers else f"{device.model.name} over {device.protocol}"
 
 
 def points_of(devices: list[DeviceSpec]) -> tuple[list[PointConfig], dict[str, int]]:
@@ -59,7 +60,7 @@ def points_of(devices: list[DeviceSpec]) -> tuple[list[PointConfig], dict[str, i
         key = table_key(device)
         if key not in first:
             first[key] = len(points)
-            points += point_configs(device.model, len(points), device.protocol)
+            points += point_configs(device.table, len(points), device.protocol)
     return points, first
 
 
@@ -120,6 +121,9 @@ class Reader:
         self._lender: Instance | None = None
         self.witness: Witness = Nobody()
         """who knows what the device showed; the field says"""
+        self.absent = 0 if spec.believed is None else absent(spec.believed, spec.model)
+        """points that its gateway believes in and the device hasn't got: nothing that is read there is
+        theirs"""
         self.unchecked = 0
         """so many of its next batches nobody holds against that"""
         self.came_to_nothing = False

@@ -24,6 +24,7 @@ from twinloop.sim.gateway.reader import PointTable
 from twinloop.sim.gateway.slot import Slot
 from twinloop.sim.kernel.clock import S
 from twinloop.sim.model.spec import ComponentSpec, DeviceSpec
+from twinloop.sim.truth.believed import BelievedWitness
 from twinloop.sim.truth.mqtt_witness import MessageWitness
 from twinloop.sim.truth.truth import Witness
 from twinloop.sim.truth.witness import ModbusWitness, NodeWitness, NoticeWitness, ServerWords
@@ -145,4 +146,4 @@ class Readers:
         else:
             assert isinstance(port, TcpPort | SerialPort)
             port.server.witnesses = (*port.server.witnesses, witness.looks.append)
-        return witness
+        return witness if spec.believed is None else BelievedWitness(witness, spec.believed)

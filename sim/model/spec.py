@@ -148,6 +148,8 @@ class DeviceSpec:
     """of an OPC UA device that isn't polled"""
     place: PlaceSpec | None = None
     """of a real device that is polled in its place"""
+    believed: DeviceModel | None = None
+    """the point table that its gateway goes by, if that isn't the device's own"""
     exchanges: int = 1
     """of one poll, one after the other: by them a timeout that nobody has said is fitted to its deadline"""
     own_manners: Manners | None = None
@@ -162,6 +164,11 @@ class DeviceSpec:
     def speaks(self) -> DeviceProtocol:
         """Its protocol."""
         return PROTOCOLS[self.protocol]
+
+    @property
+    def table(self) -> DeviceModel:
+        """What its gateway takes it for: its points are due, read and written by their names there."""
+        return self.model if self.believed is None else self.believed
 
     @property
     def listened_to(self) -> bool:

@@ -46,6 +46,13 @@ def _point_of(name: str, model: DeviceModel) -> int:
     return index
 
 
+def _numeric(name: str, model: DeviceModel, why: str) -> int:
+    index = _point_of(name, model)
+    if model.points[index].text is not None:
+        raise Mistake("point", f"{name} of {model.name} is a text: {why}")
+    return index
+
+
 def _points(spec: WorldSpec) -> Sequence[str]:
     return tuple(dict.fromkeys(point.name for device in spec.devices for point in device.model.points))
 
@@ -53,7 +60,10 @@ def _points(spec: WorldSpec) -> Sequence[str]:
 def _writable(spec: WorldSpec) -> Sequence[str]:
     return tuple(
         dict.fromkeys(
-            point.name for device in spec.devices for point in device.model.points if point.writable
+            point.name
+            for device in spec.devices
+            for point in device.table.points
+            if point.writable and point.text is None
         )
     )
 
@@ -129,7 +139,11 @@ class DeviceFault(_OnDevices):
             if one in given and not needs:
                 raise Mistake(one, f'"{one}" does not go with device-fault {kind}')
         if kind in overlay.KINDS:
-            point = model.points[_point_of(self.point, model)]
+            point = model.points[
+                _point_of(self.point, model)
+                if kind in overlay.OF_TEXTS
+                else _numeric(self.point, model, f"it can't {kind}, but {' and '.join(overlay.OF_TEXTS)}")
+            ]
             if kind in overlay.NOT_ON_A_COIL and point.table in ("coil", "discrete"):
                 raise Mistake("kind", f"{point.name} of {model.name} is a {point.table}: it can't {kind}")
 
@@ -214,10 +228,10 @@ class Write(Verb):
             raise Mistake(
                 "", f'expected one device, e.g. "{self.target}/1" or "{self.target}/any", got the whole fleet'
             )
-        _, model = site.device(self.target)
-        point = model.points[_point_of(self.point, model)]
+        model = site.table(self.target)
+        point = model.points[_numeric(self.point, model, "only numbers are written by a scenario")]
         if not point.writable:
-            writable = [one.name for one in model.points if one.writable]
+            writable = [one.name for one in model.points if one.writable and one.text is None]
             raise Mistake(
                 "point",
                 f"{self.point} of {model.name} can't be written; writable: {', '.join(writable) or 'none'}",
@@ -226,7 +240,7 @@ class Write(Verb):
     def begin(self, stage: WholeStage, until_ns: int | None) -> None:
         """A command comes down from the cloud."""
         device = stage.device_index[self.target]
-        point = stage.spec.devices[device].model.index(self.point)
+        point = stage.spec.devices[device].table.index(self.point)
         assert point is not None  # it was checked
-        value = stage.spec.devices[device].model.points[point].whole(self.value)
+        value = stage.spec.devices[device].table.points[point].whole(self.value)
         stage.issue(Command(stage.commands.next_number(), device, point, value, stage.env.now))

@@ -135,6 +135,10 @@ class Site(Protocol):
         """(protocol, model) of a device, a fleet or ``fleet/any``; raises Mistake or Unknown."""
         ...
 
+    def table(self, target: str) -> DeviceModel:
+        """What the gateway takes such a device for; raises as ``device``."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verb:

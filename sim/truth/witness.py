@@ -82,7 +82,8 @@ class ModbusWitness(Nobody):
     real device."""
 
     def __init__(self, device: Device, real: bool = False) -> None:
-        self._device, self._real = device, real
+        self.device = self._device = device
+        self._real = real
         self.looks: list[Look] = []
         self._before: list[Look] = []
         self._plans: dict[bytes, Plan] = {}
@@ -215,6 +216,8 @@ def registers_shown(device: Device, index: int, looks: list[Look]) -> list[Shown
     """What a Modbus device's point was in each look that had the whole of it."""
     point, cell = device.model.points[index], device.image.cell(index)
     found = _found(looks, point, point.address)
+    if point.text is not None:
+        return []  # it has no number
     if cell is None or cell.power is None:
         return [_register(point, cell, data) for data in found]
     assert point.power is not None
@@ -259,6 +262,7 @@ def written_by(device: Device, request: bytes) -> list[int]:
         index
         for index, point in enumerate(device.model.points)
         if point.table == WRITES[request[0]]
+        and point.text is None
         and point.address < first + count
         and first < point.address + point.width
     ]

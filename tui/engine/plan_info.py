@@ -65,10 +65,10 @@ def ready(loaded: Loaded, world: World, expectations: list[Expectation], kinds: 
 
 def _device(spec: WorldSpec, device: DeviceSpec) -> DeviceInfo:
     def where(i: int) -> str:
-        point = device.model.points[i]
+        point = device.table.points[i]
         return device.speaks.shown(point)
 
-    points = tuple((point.name, where(i), point.unit) for i, point in enumerate(device.model.points))
+    points = tuple((point.name, where(i), point.unit) for i, point in enumerate(device.table.points))
     return DeviceInfo(
         device.name,
         spec.fleets[device.fleet],

@@ -240,8 +240,7 @@ def test_a_sunspec_device_written_as_a_model_file_is_that_device(tmp_path: Path)
     for name in [f"sunspec/{number}{options}" for options in (":live:texts", "") for number in published()]:
         model = sunspec_named(name)
         kinds = {
-            (p.type, p.scale, p.writable, bool(p.nan), p.signal.kind, p.power is None)
-            for p in model.points
+            (p.type, p.scale, p.writable, bool(p.nan), p.signal.kind, p.power is None) for p in model.points
         }
         if kinds <= seen:
             continue

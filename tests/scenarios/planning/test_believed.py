@@ -1,0 +1,150 @@
+"""The gateway believes another table than the device has: `believes`, by hand."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.scenarios.cli.test_cli import TINY, run_json
+from twinloop.scenarios.cli.main import main
+
+HAS = """\
+format: 1
+title: a meter
+source: ours
+step: 60 s
+points:
+  energy: {table: holding, address: 0, type: u32, scale: 0.1, signal: {level: 70000.5}}
+  power: {table: holding, address: 2, type: i16, nan: [0x7FFF], signal: {level: -1200}}
+  limit: {table: holding, address: 3, type: u16, scale: 0.1, writable: true, signal: {level: 50}}
+  spare: {table: holding, address: 4, type: u16, signal: {level: 9}}
+"""
+"""70000.5 is 700005 = 0x000AAE65; with its words swapped 0xAE65000A = 2925854730, times 0.1: 292585473"""
+
+
+def run(
+    tmp_path: Path, believed: str | None, more: str = "", device: str = HAS
+) -> tuple[int, dict[str, Any]]:
+    """5 polls of one device, 4 points each."""
+    (tmp_path / "model").mkdir(exist_ok=True)
+    (tmp_path / "model" / "has.yaml").write_text(device)
+    text = TINY.replace("press-sensor", "model/has.yaml").replace("count: 3", "count: 1")
+    if believed is not None:
+        (tmp_path / "model" / "believed.yaml").write_text(believed)
+        text = text.replace("model/has.yaml,", "model/has.yaml, believes: model/believed.yaml,")
+    file = tmp_path / "s.yaml"
+    file.write_text(text.replace("p99(latency.gateway) <= 50 ms", "count(samples.missed) == 0") + more)
+    return run_json(file)
+
+
+MISTAKES = {
+    "a word order": ("type: u32,", "type: u32, order: sw,", "energy", 292585473.0, 70000.5, "another word order"),
+    "a scale": ("type: u32, scale: 0.1", "type: u32, scale: 0.01", "energy", 7000.05, 70000.5, "another scale"),
+    "an address off by one": ("address: 2,", "address: 3,", "power", 500.0, -1200.0, "an address that is off by one"),
+    "another address": ("address: 2,", "address: 4,", "power", 9.0, -1200.0, "another address"),
+    "a type": ("address: 2, type: i16", "address: 2, type: u16", "power", 64336.0, -1200.0, "another type"),
+    "an offset": ("type: u32, scale: 0.1", "type: u32, scale: 0.1, offset: 5", "energy", 70005.5, 70000.5, "another offset"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_what_is_believed_wrongly_is_named(tmp_path: Path, name: str) -> None:
+    old, new, point, said, true, kind = MISTAKES[name]
+    believed = HAS.replace(old, new, 1)
+    if name.startswith(("an address", "another address")):  # what lies there isn't believed in
+        there = "limit" if name.startswith("an ") else "spare"
+        believed = "\n".join(line for line in believed.splitlines() if not line.startswith(f"  {there}:"))
+    code, document = run(tmp_path, believed)
+    truth = document["truth"]
+    assert truth["wrong"] == 5, "each poll's"
+    found = re.fullmatch(
+        r"presses/1 (\S+), sample 0: read (\S+), the device showed (\S+) \(looks like (.*)\)",
+        truth["example"],
+    )
+    assert found is not None, truth["example"]
+    assert (found[1], found[4]) == (point, kind)
+    assert (float(found[2]), float(found[3])) == pytest.approx((said, true))
+    assert code == 1, "a reading that is wrong is no PASS"
+
+
+def test_what_is_believed_rightly_is_no_news(tmp_path: Path) -> None:
+    code, document = run(tmp_path, HAS.replace("a meter", "the same by another name"))
+    assert (code, document["truth"]["wrong"], document["ledger"]["due"]) == (0, 0, 20)
+
+
+def test_a_point_that_the_device_has_not_got_is_missed(tmp_path: Path) -> None:
+    """It lies where the device shows something else: read, and yet nobody's."""
+    code, document = run(tmp_path, HAS + "  ghost: {table: holding, address: 4, type: u16}\n".replace("4", "5"), device=HAS + "  other: {address: 5, type: u16, signal: {level: 3}}\n")  # fmt: skip
+    assert code == 1
+    assert document["ledger"]["due"] == 25
+    assert document["ledger"]["missed"] == {"device": 5}
+
+
+def test_a_point_that_is_not_believed_in_is_not_due(tmp_path: Path) -> None:
+    code, document = run(
+        tmp_path, HAS.replace("  spare: {table: holding, address: 4, type: u16, signal: {level: 9}}\n", "")
+    )
+    assert (code, document["ledger"]["due"]) == (0, 15)
+
+
+def test_a_sentinel_that_is_not_believed_in_passes_as_no_number(tmp_path: Path) -> None:
+    code, document = run(
+        tmp_path, HAS.replace(", nan: [0x7FFF]", ""), device=HAS.replace("level: -1200", "level: 40000")
+    )
+    assert document["truth"]["wrong"] == 5
+    assert "looks like another number that means that there is no value" in document["truth"]["example"]
+    assert code == 1
+
+
+WRITE = """\
+timeline:
+  - {at: 2500 ms, write: presses/1, point: limit, value: 42}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "kind"),
+    [
+        ("type: u16, scale: 0.1, writable", "type: u16, scale: 0.01, writable", "another scale"),
+        (
+            "  limit: {table: holding, address: 3",
+            "  limit: {table: holding, address: 4",
+            "an address that is off by one",
+        ),
+    ],
+)
+def test_writes_go_through_it(tmp_path: Path, old: str, new: str, kind: str) -> None:
+    """42.0 is 420; by hundredths 4200, which the device takes for 420.0; one address on it sets something else."""
+    believed = HAS.replace(old, new, 1)
+    device = HAS
+    if "address" in kind:
+        believed = believed.replace(
+            "  spare: {table: holding, address: 4, type: u16, signal: {level: 9}}\n", ""
+        )
+        device = HAS.replace("address: 4, type: u16,", "address: 4, type: u16, writable: true,")
+    code, document = run(tmp_path, believed, WRITE, device)
+    assert document["commands"] == {"issued": 1, "done": 1}
+    assert document["truth"]["commands_wrong"] == 1
+    assert f"({kind})" in document["truth"]["command_example"]
+    assert code == 1
+
+
+def test_what_can_t_be_believed_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for old, new, says in (
+        (
+            "device: press-sensor,",
+            "device: press-sensor, believes: pres-sensor,",
+            'did you mean "press-sensor"',
+        ),
+        ("protocol: modbus-tcp,", "protocol: opcua, believes: energy-meter,", "believed over Modbus"),
+    ):
+        (tmp_path / "s.yaml").write_text(
+            TINY.replace(old, new)
+            .replace("modbus-driver.wasm", "opcua-driver.wasm" if "opcua" in new else "modbus-driver.wasm")
+            .replace("modbus-driver: {wasm: opcua", "modbus-driver: {wasm: opcua")
+        )
+        assert main(["check", str(tmp_path / "s.yaml")]) == 3
+        assert says in capsys.readouterr().err
