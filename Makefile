@@ -30,8 +30,8 @@ test-tools: $(VENV)/.dev      ## what works with other people's tools: a Dask cl
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,cluster,perfetto,parquet,otlp]'
 	$(BIN)/python -m pytest tests/tools tests/scenarios/export
 
-test-foreign: $(VENV)/.dev    ## npm's modbus-serial and node-opcua against `twinloop serve`; needs node and npm
-	cd tests/foreign && npm install --no-package-lock --no-audit --no-fund --loglevel=error
+test-foreign: $(VENV)/.dev    ## clients that nobody here wrote against `twinloop serve`, in the versions of tests/foreign/clients.toml, each in an environment of its own; those that aren't to be had are skipped with a word
+	cd tests/foreign && npm install --no-package-lock --no-audit --no-fund --loglevel=error || echo "npm can't install; its clients are skipped"
 	$(BIN)/python -m tests.foreign.check
 
 lint: $(VENV)/.dev

@@ -21,7 +21,14 @@ from twinloop.devices.model.device import POINTS_MAX, DeviceModel
 from twinloop.devices.model.points import SENTINELS_MAX
 from twinloop.devices.model.signal import KINDS, Signal
 from twinloop.scenarios.cli import elsewhere
-from twinloop.scenarios.file.datasheet.blocks import ModelFile, PointBlock, SignalBlock
+from twinloop.scenarios.file.datasheet.blocks import (
+    ORDERS,
+    IdentityBlock,
+    ModelFile,
+    PointBlock,
+    ResponseBlock,
+    SignalBlock,
+)
 from twinloop.scenarios.file.datasheet.reading import read_model
 from twinloop.scenarios.judging.verdict import EXIT_CODES
 from twinloop.sim.accounts.ledger import CAUSES, End
@@ -91,20 +98,35 @@ def key_rows(heading: str) -> dict[str, tuple[str, str]]:
 
 @pytest.mark.parametrize(
     ("heading", "block"),
-    [("## The file", ModelFile), ("## A point", PointBlock), ("## A signal", SignalBlock)],
+    [
+        ("## The file", ModelFile),
+        ("## A point", PointBlock),
+        ("## A signal", SignalBlock),
+        ("## How long answers take", ResponseBlock),
+        ("## Identity", IdentityBlock),
+    ],
 )
 def test_every_key_of_a_model_file_is_explained(heading: str, block: type[BaseModel]) -> None:
     told = key_rows(heading)
-    assert list(told) == list(block.model_fields)
-    for key, field in block.model_fields.items():
+    fields = {field.alias or name: field for name, field in block.model_fields.items()}
+    assert list(told) == list(fields)
+    for key, field in fields.items():
         kind, default = told[key]
         assert (default == "needed") == field.is_required(), key
         if get_origin(field.annotation) is Literal:
             assert named(kind) == [str(one) for one in get_args(field.annotation)], key
-        if not field.is_required() and default.startswith("`") and default != "`level`":
+        if not field.is_required() and default.startswith("`") and named(default)[0] not in fields:
             assert default.strip("`") == (
                 str(field.default).lower() if isinstance(field.default, bool) else str(field.default)
             ), key
+
+
+def test_every_type_and_every_order_is_explained() -> None:
+    types = [name for row in rows(MODEL_PAGE, "### Types") for name in named(row[0])]
+    assert sorted(types) == sorted(get_args(PointBlock.model_fields["type"].annotation))
+    told = {word: word for row in rows(MODEL_PAGE, "### Orders") for word in named(row[0])}
+    told |= {letters: named(row[0])[0] for row in rows(MODEL_PAGE, "### Orders") for letters in named(row[1])}
+    assert told == ORDERS
 
 
 def test_every_kind_of_signal_is_explained() -> None:

@@ -60,14 +60,14 @@ class Profile:
     """``holes``: registers and coils that nothing describes don't exist (exception 02), else they read 0.
     ``functions``: those that it knows, the others are exception 01; empty: all that twinloop serves.
     ``read_max``: registers of one read, more are exception 03. ``identity``: (number of the object, text);
-    empty: the model's vendor and name. ``unit``: its unit id where it isn't one of many on a line, 0: 1.
-    ``response``: None: the model's response time, always."""
+    empty: the model's vendor and name. ``unit``: its unit id, None: 1 over TCP, on a line the next one that
+    is free. ``response``: None: the model's response time, always."""
 
     holes: bool = False
     functions: tuple[int, ...] = ()
     read_max: int = READ_MAX
     identity: tuple[tuple[int, str], ...] = ()
-    unit: int = 0
+    unit: int | None = None
     response: Response | None = None
 
 

@@ -7,6 +7,7 @@ Belongs here: what a fleet's block and its overrides say. Never: components (com
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
@@ -19,7 +20,7 @@ from twinloop.scenarios.file.manners_block import idle_key
 from twinloop.scenarios.planning.feasibility import exchanges
 from twinloop.scenarios.planning.names import named
 from twinloop.scenarios.text.document import Location
-from twinloop.scenarios.text.errors import unknown
+from twinloop.scenarios.text.errors import ScenarioError, unknown
 from twinloop.sim.kernel.random import RandomStreams
 from twinloop.sim.model.spec import DeviceSpec, MqttSpec, OpcUaSpec
 
@@ -45,8 +46,9 @@ class FleetPlanner:
         self._loaded = loaded
         self._scenario = loaded.scenario
         self._seed = seed
-        self._unit_ids: dict[tuple[str, int], int] = {}
-        """(serial link, line) -> the last unit id given"""
+        self._unit_ids: dict[tuple[str, int], dict[int, str]] = {}
+        """(serial link, line) -> unit id -> the device that has it; those that model files name, before all
+        others"""
 
     def parts(self, index: int, name: str, fleet: schema.Fleet) -> list[Callable[[], object]]:
         """What can be wrong with a fleet, each for itself, and then the whole of it."""
@@ -153,6 +155,7 @@ class FleetPlanner:
         period = self._period(fleet, at)
         serial = link.serial is not None
         self._medium(name, fleet, serial)
+        self._give_own_units()
         lines = link.lines or 1
         response = fleet.response
         if response is None:
@@ -162,15 +165,6 @@ class FleetPlanner:
         out = []
         for i in range(fleet.count):
             line = i % lines + 1
-            unit = self._unit_ids[fleet.link, line] = (
-                self._unit_ids.get((fleet.link, line), 0) + 1 if serial else 1
-            )
-            if unit > UNIT_IDS:
-                raise self._loaded.document.error(
-                    (*at, "count"),
-                    f'more than {UNIT_IDS} devices on line {line} of "{fleet.link}"; a line has {UNIT_IDS} '
-                    f"unit ids",
-                )
             phase = {"spread": i * period // fleet.count, "aligned": 0}.get(fleet.phase)
             if phase is None:
                 phase = streams.stream(f"phase/{name}").below(period)
@@ -180,7 +174,7 @@ class FleetPlanner:
                     fleet=index,
                     model=model,
                     protocol=fleet.protocol,
-                    unit_id=unit,
+                    unit_id=self._unit_id(f"{name}/{i + 1}", fleet, model, line if serial else 0),
                     poll_ns=period,
                     phase_ns=phase,
                     overrun=fleet.overrun,
@@ -224,6 +218,50 @@ class FleetPlanner:
                     f"have one transmission mode (MODBUS over Serial Line V1.02 section 2.5): say "
                     f"{block.protocol} here, or another link",
                 )
+
+    def _unit_id(self, device: str, fleet: schema.Fleet, model: DeviceModel, line: int) -> int:
+        """By which a device is known over its connection (``line`` 0), or among those of its line."""
+        own = model.profile.unit
+        if not line:
+            return 1 if own is None else own
+        taken = self._unit_ids.setdefault((fleet.link, line), {})
+        at: Location = ("fleets", device.partition("/")[0])
+        if own is None:
+            own = next((unit for unit in range(1, UNIT_IDS + 1) if unit not in taken), None)
+            if own is None:
+                raise self._loaded.document.error(
+                    (*at, "count"),
+                    f'more than {UNIT_IDS} devices on line {line} of "{fleet.link}"; a line has {UNIT_IDS} '
+                    f"unit ids",
+                )
+        if not 1 <= own <= UNIT_IDS:
+            raise self._loaded.document.error(
+                (*at, "device"),
+                f"{fleet.device} says unit: {own}; on a serial line a device has 1 to {UNIT_IDS} (MODBUS "
+                f"over Serial Line V1.02 section 2.2)",
+            )
+        if taken.setdefault(own, device) != device:
+            raise self._loaded.document.error(
+                (*at, "device"),
+                f'{taken[own]} and {device} are both unit {own} on line {line} of "{fleet.link}", as '
+                f"{fleet.device} says: give each a line of its own (lines: ... of the link), or leave unit "
+                f"out of the model file",
+            )
+        return own
+
+    def _give_own_units(self) -> None:
+        """Unit ids that model files name are their devices' before others are given out; what is wrong with
+        such a fleet is told when its devices are made."""
+        if self._unit_ids:
+            return
+        for name, fleet in self._scenario.fleets.items():
+            link = self._scenario.links.get(fleet.link)
+            if link is None or link.serial is None or not PROTOCOLS[fleet.protocol].serial:
+                continue
+            with suppress(ScenarioError):
+                model = self._model(fleet, ("fleets", name))
+                for i in range(fleet.count if model.profile.unit is not None else 0):
+                    self._unit_id(f"{name}/{i + 1}", fleet, model, i % (link.lines or 1) + 1)
 
     def _period(self, fleet: schema.Fleet, at: Location) -> int:
         """How often its devices are polled, publish, or are sampled."""

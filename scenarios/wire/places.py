@@ -20,7 +20,9 @@ from twinloop.sim.model.spec import DeviceSpec, PlaceSpec, WorldSpec
 
 SCHEMES = {speaks.scheme: speaks for speaks in PROTOCOLS.values() if speaks.scheme}
 """scheme of a place -> what the device speaks that may be there"""
-UNIT_MAX = 247
+UNITS, UNITS_OF_TCP = range(1, 248), range(256)
+"""unit ids of a line (MODBUS over Serial Line V1.02 section 2.2), and what fits into a header over TCP, where
+0 and 255 are a device itself (MODBUS Messaging on TCP/IP V1.0b section 4.4.2.3)"""
 NODES_NAMED = 3
 """of those that a server lacks"""
 _FORMS = (
@@ -223,11 +225,14 @@ def _place(device: DeviceSpec, url: str) -> tuple[int, PlaceSpec]:
         raise wrong(f"expected {_FORMS}")
     if port is None and not device.speaks.port:
         raise wrong(f"expected a port: {device.protocol} has no registered one; {_FORMS}")
-    unit = _unit(parts.path.strip("/") or "1", wrong) if device.speaks.registers else device.unit_id
+    unit = device.unit_id
+    if device.speaks.registers:
+        known = UNITS_OF_TCP if parts.scheme == "tcp" else UNITS
+        unit = _unit(parts.path.strip("/") or str(unit), wrong, known)
     return unit, PlaceSpec(url, host, port or device.speaks.port)
 
 
-def _unit(text: str, wrong: Callable[[str], ScenarioError]) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= UNIT_MAX:
-        raise wrong(f'unit "{text}": expected 1 to {UNIT_MAX}')
+def _unit(text: str, wrong: Callable[[str], ScenarioError], known: range = UNITS) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) not in known:
+        raise wrong(f'unit "{text}": expected {known[0]} to {known[-1]}')
     return int(text)

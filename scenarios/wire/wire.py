@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -85,6 +85,32 @@ def served(spec: WorldSpec, broker: bool, uplink: str = "") -> tuple[WorldSpec, 
     return replace(
         spec, gateways=(), components=(), timeline=timeline, reactions=reactions, offers=(), trusted={}
     ), left_out
+
+
+def ports_of(own: Mapping[int, int | None]) -> list[dict[int, int]]:
+    """Devices (index -> the unit id that its model names, None: any) to ports: of each, unit id -> device.
+
+    A named unit is its device's, on the first port where nobody else has it; the others are units 1, 2, ...
+    of what is left.
+    """
+    ports: list[dict[int, int]] = []
+
+    def put(index: int, units: Sequence[int]) -> None:
+        for port in (*ports, {}):
+            free = next((unit for unit in units if unit not in port), None)
+            if free is not None:
+                port[free] = index
+                if len(port) == 1:
+                    ports.append(port)
+                return
+
+    for index, unit in own.items():
+        if unit is not None:
+            put(index, (unit,))
+    for index, unit in own.items():
+        if unit is None:
+            put(index, range(1, UNITS_MAX + 1))
+    return ports
 
 
 class Wire:
@@ -195,17 +221,18 @@ class Wire:
         return [i for i, device in enumerate(self.plant.spec.devices) if device.protocol == protocol]
 
     async def _open_modbus(self, host: str, port: int) -> list[Endpoint]:
-        devices, found = self._of("modbus-tcp"), []
-        for first in range(0, len(devices), UNITS_MAX):
-            some = devices[first : first + UNITS_MAX]
-            served = ServedPort(self.plant, some)
+        found = []
+        for units in ports_of(
+            {i: self.plant.spec.devices[i].model.profile.unit for i in self._of("modbus-tcp")}
+        ):
+            served = ServedPort(self.plant, units)
 
             def accept(client: TcpConnection, served: ServedPort = served) -> ModbusCaller:
                 return served.accept(client.write, client.hang_up)
 
             bound = await self._listen(accept, host, port, "--port")
             port = port and bound + 1
-            for unit, index in enumerate(some, 1):
+            for unit, index in units.items():
                 found.append(
                     Endpoint(
                         self.plant.spec.devices[index].name,

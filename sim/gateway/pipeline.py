@@ -180,7 +180,7 @@ class Pipeline:
         if row.open & ~mask:
             ledger.close(row, row.open & ~mask, End.MISSED, "device")
         total = sum(batch.values)
-        if any(batch.statuses) or total - total != 0.0 or batch.texts or reader.absent:
+        if any(batch.statuses) or total - total != 0.0 or batch.texts or reader.witness.absent:
             assess(self.books, self.machine.trace, reader, row, batch)
             if row.marks and NO_NUMBER in row.marks:  # drivers of devices that show none say so
                 self.supervisor.complaints.error(self._env.now, slot, reader.name, CALLED_GOOD)

@@ -61,7 +61,7 @@ def assess(books: Books, trace: Trace, reader: Reader, row: Row, batch: Batch) -
     good = 0
     for point, status in rows:
         bit = bit_of[point]
-        if bit & reader.absent:
+        if bit & witness.absent:
             if bit & row.open:
                 missed["device"] = missed.get("device", 0) | bit
             if status >> 30:

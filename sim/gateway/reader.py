@@ -22,7 +22,6 @@ from twinloop.sim.cloud.messages import TOPIC_PREFIX, Body
 from twinloop.sim.field.tcp_port import Port
 from twinloop.sim.gateway.slot import Slot
 from twinloop.sim.model.spec import DerivedSpec, DeviceSpec
-from twinloop.sim.truth.believed import absent
 from twinloop.sim.truth.truth import Nobody, Witness
 
 
@@ -121,9 +120,6 @@ class Reader:
         self._lender: Instance | None = None
         self.witness: Witness = Nobody()
         """who knows what the device showed; the field says"""
-        self.absent = 0 if spec.believed is None else absent(spec.believed, spec.model)
-        """points that its gateway believes in and the device hasn't got: nothing that is read there is
-        theirs"""
         self.unchecked = 0
         """so many of its next batches nobody holds against that"""
         self.came_to_nothing = False

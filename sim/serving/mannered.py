@@ -8,7 +8,7 @@ patience. A port can't refuse what the machine has accepted: a connection too ma
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from twinloop.devices.modbus.mannered import Doors
 from twinloop.sim.serving.modbus import ModbusCaller
@@ -16,11 +16,11 @@ from twinloop.sim.serving.plant import ServedPlant, Write
 
 
 class ServedPort:
-    """One port, on which ``devices`` (indices) are units 1, 2, ..."""
+    """One port. ``units``: unit id -> index of a device."""
 
-    def __init__(self, plant: ServedPlant, devices: list[int]) -> None:
-        self.plant, self.devices = plant, devices
-        manners = [plant.spec.devices[index].manners for index in devices]
+    def __init__(self, plant: ServedPlant, units: Mapping[int, int]) -> None:
+        self.plant, self.units = plant, units
+        manners = [plant.spec.devices[index].manners for index in units.values()]
         counts, idle = [one.connections for one in manners], [one.idle_ns for one in manners]
         self.idle_ns = max(idle) if all(idle) else 0
         self.doors = Doors(min(counts) if all(counts) else 0, manners[0].more)
@@ -29,18 +29,18 @@ class ServedPort:
         """A client has connected, now."""
         if self.doors.most or self.idle_ns:
             return ManneredCaller(self, write, hang_up)
-        return ModbusCaller(self.plant, self.devices, write, hang_up)
+        return ModbusCaller(self.plant, self.units, write, hang_up)
 
     def bitten(self, which: str) -> None:
         """A manner has bitten: it is told of the port's first device."""
-        self.plant.field.bitten(self.devices[0], which)
+        self.plant.field.bitten(next(iter(self.units.values())), which)
 
 
 class ManneredCaller(ModbusCaller):
     """A client of a port with manners."""
 
     def __init__(self, port: ServedPort, write: Write, hang_up: Callable[[], None]) -> None:
-        super().__init__(port.plant, port.devices, write, hang_up)
+        super().__init__(port.plant, port.units, write, hang_up)
         self._port = port
         self._asked_ns = self.since_ns
         bite = port.doors.enter(self)

@@ -9,7 +9,7 @@ what can't be Modbus.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from twinloop.devices.modbus.frames import RtuRequests
 from twinloop.devices.modbus.server import MBAP_BYTES, PDU_BYTES_MAX, ModbusServer
@@ -24,10 +24,10 @@ _NO_TARGET = 11
 
 
 class ModbusCaller(Caller):
-    """A Modbus TCP client on a port on which ``devices`` (indices) are units 1, 2, ..."""
+    """A Modbus TCP client on a port; ``devices``: unit id -> index of the device."""
 
     def __init__(
-        self, plant: ServedPlant, devices: list[int], write: Write, hang_up: Callable[[], None]
+        self, plant: ServedPlant, devices: Mapping[int, int], write: Write, hang_up: Callable[[], None]
     ) -> None:
         super().__init__(plant, write, hang_up)
         self._devices = devices
@@ -67,7 +67,7 @@ class ModbusCaller(Caller):
     def _ask(self, frame: bytes) -> None:
         unit = frame[6]
         self._wait()
-        if not 1 <= unit <= len(self._devices):
+        if unit not in self._devices:
             self._over()
             self.write(frame[:4] + b"\0\x03" + bytes((unit, frame[7] & 0x7F | 0x80, _NO_TARGET)))
             return
@@ -97,7 +97,7 @@ class ModbusCaller(Caller):
     def way(self, unit: int) -> _Way:
         """To a unit of this port."""
         if unit not in self._ways:
-            self._ways[unit] = _Way(self, self._devices[unit - 1], unit)
+            self._ways[unit] = _Way(self, self._devices[unit], unit)
         return self._ways[unit]
 
 
@@ -106,7 +106,7 @@ class RtuCaller(ModbusCaller):
     is discarded (limit ``not-modbus``) and has no answer, as behind a converter."""
 
     def __init__(self, plant: ServedPlant, index: int, write: Write, hang_up: Callable[[], None]) -> None:
-        super().__init__(plant, [index], write, hang_up)
+        super().__init__(plant, {1: index}, write, hang_up)
         self._requests = RtuRequests()
         self._due: deque[bytes] = deque()
         """requests that wait for room"""

@@ -57,6 +57,7 @@ class BelievedWitness(Nobody):
         self._inner, self._believed = inner, believed
         self._device = inner.device
         has = self._device.model
+        self.absent = absent(believed, has)
         self._own = [has.index(point.name) for point in believed.points]
         self._kind = [
             "" if own is None else " and ".join(mistakes(point, has.points[own]))

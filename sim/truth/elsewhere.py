@@ -226,7 +226,7 @@ class ElsewhereWitness:
     ) -> None:
         self._near, self._serving, self._env, self._index, self._device = near, serving, env, index, device
         self._begun_ns = 0
-        self.asks_later = True
+        self.asks_later, self.absent = True, 0
         self.at, self.exactly, self.shown, self.valueless = near.at, near.exactly, near.shown, near.valueless
         self.holds, self.likely = near.holds, near.likely
 

@@ -51,9 +51,11 @@ class Shown(NamedTuple):
 
 
 class Witness(Protocol):
-    """Of one device on one gateway. ``asks_later``: is ``read_later`` to be told?"""
+    """Of one device on one gateway. ``asks_later``: is ``read_later`` to be told? ``absent``: points that
+    its gateway believes in and the device hasn't got, as bits: nothing that is read there is theirs."""
 
     asks_later: bool
+    absent: int
 
     def begin(self) -> None:
         """A call begins."""
@@ -105,6 +107,7 @@ class Nobody:
     """There is no witness."""
 
     asks_later = False
+    absent = 0
 
     def begin(self) -> None:
         """Nothing."""

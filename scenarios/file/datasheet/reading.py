@@ -130,7 +130,7 @@ def _profile(document: Document, found: ModelFile) -> Profile:
         functions=found.functions,
         read_max=found.largest_read,
         identity=identity,
-        unit=found.unit or 0,
+        unit=found.unit,
         response=response,
     )
 

@@ -46,7 +46,7 @@ def write_model(model: DeviceModel, like: str | None = None) -> str:
 def _shown_profile(model: DeviceModel, alone: bool) -> dict[str, Any]:
     profile = model.profile
     shown: dict[str, Any] = {}
-    if profile.unit:
+    if profile.unit is not None:
         shown["unit"] = profile.unit
     if profile.response is not None:
         shown["response"] = {key: exact_duration(getattr(profile.response, f"{key}_ns")) for key in QUANTILES}

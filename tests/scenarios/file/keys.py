@@ -690,7 +690,11 @@ NOT_WALKED: dict[str, dict[str, str]] = {
     "Standby": {"of": RUNS, "heartbeat": BLOCKS},
     "Heartbeat": {"link": RUNS},
     "Override": {"driver": RUNS, "twin": "tests/scenarios/twin/test_twin.py"},
-    "Fleet": {"twin": "tests/scenarios/twin/test_twin.py", "protocol": "the table's five kinds of fleets"},
+    "Fleet": {
+        "twin": "tests/scenarios/twin/test_twin.py",
+        "believes": "tests/scenarios/planning/test_believed.py",
+        "protocol": "the table's five kinds of fleets",
+    },
     "MannersBlock": dict.fromkeys(
         ("connections", "write-single", "write-takes"), "tests/sim/field/test_manners.py"
     ),

@@ -346,7 +346,7 @@ def test_a_cut_acts_on_real_devices(tmp_path: Path, host: Host) -> None:
         ("presses/9=tcp://h", 'unknown device "presses/9"; did you mean'),
         ("presses/3=opc.tcp://h", "presses/3 speaks modbus-tcp, not opcua"),
         ("presses/3=http://h", "presses/3=http://h: expected tcp://"),
-        ("presses/3=tcp://h:502/248", 'unit "248": expected 1 to 247'),
+        ("presses/3=tcp://h:502/256", 'unit "256": expected 0 to 255'),
         ("presses/3=tcp://h:99999", "Port out of range"),
         ("presses/3=tcp:///1", "expected tcp://"),
         ("meters/1=rtu://host/dev/tty", "expected tcp://"),

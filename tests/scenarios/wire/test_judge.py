@@ -382,7 +382,7 @@ def test_only_a_right_answer_that_arrives_is_a_reading(host: Host) -> None:
             plant.boot()
             plant.run_to(10_000_000)
             got: list[bytes] = []
-            client = ModbusCaller(plant, [0], got.append, lambda: None)
+            client = ModbusCaller(plant, {1: 0}, got.append, lambda: None)
             row = plant.ledger.rows[0, 0]
             wrong = plant.field.servers[0].misbehave(Misbehaviour("wrong-transaction", 1))
             plant.at(10_000_000, client.received, request)

@@ -25,7 +25,7 @@ def desk_of(host: Host, *manners: Manners) -> tuple[Desk, ServedPort]:
     spec = bare(plant(host, count=len(manners)), delay_ns=DELAY_NS)
     devices = tuple(replace(one, own_manners=own) for one, own in zip(spec.devices, manners, strict=True))
     desk = Desk(replace(spec, devices=devices))
-    port = ServedPort(desk.plant, list(range(len(devices))))
+    port = ServedPort(desk.plant, {i + 1: i for i in range(len(devices))})
     connected(desk, port, 0)
     return desk, port
 

@@ -356,7 +356,7 @@ def test_an_answer_that_no_fault_hit_counts_as_read() -> None:
     found = plant()
     server: Any = found.field.servers[0]
     heard: list[bytes] = []
-    client = ModbusCaller(found, [0], heard.append, lambda: None)
+    client = ModbusCaller(found, {1: 0}, heard.append, lambda: None)
     end = server.misbehave(Misbehaviour("exception", 1, 6, 0.001))
     found.at(150 * MS, client.received, b"\0\1\0\0\0\6\1" + ask(10, 2))
     to(found, 200 * MS)

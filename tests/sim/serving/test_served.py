@@ -55,7 +55,7 @@ class Desk:
 
     def modbus(self) -> Desk:
         self.caller = ModbusCaller(
-            self.plant, list(range(len(self.plant.spec.devices))), self.write, self.hang_up
+            self.plant, dict(enumerate(range(len(self.plant.spec.devices)), 1)), self.write, self.hang_up
         )
         self.caller.on_room = self._room
         return self
@@ -150,7 +150,7 @@ def test_a_write_acts_and_another_client_sees_it(host: Host) -> None:
     desk.plant.run_to(2 * S)
     assert desk.heard[0][1][7:] == b"\x10" + address + b"\0\2"
     other: list[bytes] = []
-    caller = ModbusCaller(desk.plant, [0], other.append, lambda: None)
+    caller = ModbusCaller(desk.plant, {1: 0}, other.append, lambda: None)
     desk.plant.at(3 * S, caller.received, read(2, 1, point.address, 2))
     desk.plant.run_to(4 * S)
     assert other[0][-4:] == b"\x40\x60\0\0"
@@ -243,7 +243,7 @@ def test_a_client_that_leaves_leaves_nothing(host: Host) -> None:
     servers = [desk.plant.field.servers[i] for i in range(2)]
     before = [len(server._connections) for server in servers]  # type: ignore[attr-defined]
     for number in range(20):
-        caller = ModbusCaller(desk.plant, [0, 1], desk.write, desk.hang_up)
+        caller = ModbusCaller(desk.plant, {1: 0, 2: 1}, desk.write, desk.hang_up)
         desk.plant.at(number * S, caller.received, read(1, 1) + read(2, 2))
         desk.plant.at(number * S + 50 * MS, caller.lost)
     desk.plant.run_to(60 * S)
