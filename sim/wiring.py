@@ -214,8 +214,11 @@ class Wiring:
         """What devices of one model share on a gateway."""
         key = gateway.name, table_key(spec)
         if key not in self._tables:
+            first = gateway.point_ids[key[1]]
             self._tables[key] = PointTable(
-                point_configs(spec.table, gateway.point_ids[key[1]], spec.protocol), gateway.derived
+                point_configs(spec.table, first, spec.protocol),
+                gateway.derived,
+                frozenset(first + i for i, point in enumerate(spec.table.points) if point.exact),
             )
         return self._tables[key]
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Container, Iterable
 from ctypes import addressof, c_uint64, create_string_buffer
 from functools import lru_cache
 from itertools import repeat
-from struct import Struct
+from struct import Struct, calcsize
 from typing import Any, NamedTuple
 
 from twinloop.components.contract.contract import TextReading
@@ -244,6 +244,25 @@ def read_batch(lists: Lists) -> Batch:
     if integers:
         rows = *rows, *map(_integer, _pointers(integers, Q.unpack_from(MEMORY, integers_at)[0]))
     return tuple.__new__(Batch, (*zip(*rows), found))  # noqa: B905  # rows of four
+
+
+def doubt(lists: Lists, whole: Container[int]) -> bool:
+    """A double that stands for a whole number of 64 bits may have been rounded when it is 2^53 or more: such
+    a reading that was said to be Good is marked Uncertain where it lies. ``whole``: the points that hold such
+    numbers. Were there any?"""
+    count, at, *_ = lists
+    found = False
+    for entries in _pointers(count, at):
+        point, value, status, _ = _READING.unpack_from(MEMORY, entries)
+        if point in whole and not status and not -EXACT_BELOW < value < EXACT_BELOW:
+            _STATUS.pack_into(MEMORY, entries + _STATUS_AT, UNCERTAIN)
+            found = True
+    return found
+
+
+EXACT_BELOW = 2.0**53
+"""up to here doubles count by ones"""
+_STATUS, _STATUS_AT = Struct("<I"), calcsize("<24xH46xd40x")
 
 
 def _integer(entries: int) -> tuple[int, int, int, int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from twinloop.components.contract.contract import Verdict, as_written
-from twinloop.components.host.batch import Batch, Lists, batch_in, forward_lane, read_batch
+from twinloop.components.host.batch import Batch, Lists, batch_in, doubt, forward_lane, read_batch
 from twinloop.components.host.outcome import Cause, Fault
 from twinloop.devices.model.statuses import NO_NUMBER
 from twinloop.sim.accounts.latency import DRIVER, POLICY, TRANSFORM, UPLINK, StageTimes
@@ -168,6 +168,8 @@ class Pipeline:
             self._truth.trouble(reader)
             return None
         batch = read_batch(lists)
+        if reader.table.whole and doubt(lists, reader.table.whole):
+            batch = read_batch(lists)
         ids = batch.points if not batch.texts else (*batch.points, *(text.point for text in batch.texts))
         mask = reader.table.mask if ids == reader.table.ids else reader.mask_of(ids)
         if mask is None:

@@ -83,10 +83,17 @@ RECENT = 20
 class PointTable:
     """The points of one device model on one gateway, as its pollers need them."""
 
-    __slots__ = ("bit_of", "bits", "body", "derived", "extra", "id_of_bit", "ids", "mask", "points")
+    __slots__ = ("bit_of", "bits", "body", "derived", "extra", "id_of_bit", "ids", "mask", "points", "whole")
 
-    def __init__(self, points: list[PointConfig], derived: Sequence[PointConfig] = ()) -> None:
+    def __init__(
+        self,
+        points: list[PointConfig],
+        derived: Sequence[PointConfig] = (),
+        whole: frozenset[int] = frozenset(),
+    ) -> None:
         self.points = points
+        self.whole = whole
+        """ids of points that hold whole numbers of 64 bits"""
         self.ids = tuple(point.id for point in points)
         self.bit_of = {point.id: 1 << i for i, point in enumerate(points)}
         """point id -> bit of the device's mask"""

@@ -34,6 +34,8 @@ UNREAD = "a value that was not read in this poll"
 NOT_WRITTEN, STRAY_SET = "no write came to it", "another point was set, too"
 LEAST, ROUNDED = 1e-6, 2.0**-51
 """of an integer's last digit; what multiplying by a scale may round off, relative"""
+WHOLE_BELOW = 2.0**53
+"""up to here doubles count by ones"""
 EXACT, SINGLE = 1e-9, 3e-7
 """how far two numbers may lie apart, relative: computed from the same register in doubles, or passed through
 binary32"""
@@ -418,6 +420,8 @@ def agree(value: float, shown: Shown) -> bool:
         return True
     if true - true != 0.0 or value - value != 0.0:
         return (value != value) == (true != true) and value - value != 0.0  # noqa: PLR0124  # NaN
+    if type(true) is int and type(value) is float and abs(value) >= WHOLE_BELOW:
+        return float(true) == value  # as near as a double comes; the gateway has marked it Uncertain
     apart = abs(value - true)
     if shown.step:
         return apart <= (LEAST if shown.step == 1.0 else max(LEAST * abs(shown.step), ROUNDED * abs(true)))

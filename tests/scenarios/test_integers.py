@@ -104,6 +104,18 @@ def test_a_driver_of_0_1_rounds_and_a_transform_of_0_1_is_told_so(
     assert "integers beyond 2^53 reach it rounded" in text_of(old)
 
 
+def test_what_a_driver_of_0_1_may_have_rounded_is_uncertain_and_counted(
+    tmp_path: Path, host: Host, bodies: list[Any]
+) -> None:
+    """Of seven points three are beyond 2^53 and are no power of two, and -2^63 is beyond it as well: nobody
+    can tell from a double what the register held."""
+    old = run_meter(tmp_path, host, components=with_files(**{"modbus-driver": OLD / "modbus-driver.wasm"}))
+    assert old.data["quality"]["readings"] == {"good": 15, "uncertain": {"Uncertain": 20}, "bad": {}}
+    assert old.data["truth"]["wrong"] == 0, "rounded to the nearest double, and said to be doubtful"
+    assert bodies[0]["values"]["odd"] == float(ODD - 1)
+    assert bodies[0]["status"] == dict.fromkeys(("odd", "top", "low", "energy"), 0x4000_0000)
+
+
 @pytest.mark.parametrize("name", ["modbus-driver", "normalize", "route"])
 def test_components_of_both_contracts_make_one_gateway(tmp_path: Path, host: Host, name: str) -> None:
     """Each of the three as it was before 0.2, beside the others."""
