@@ -227,7 +227,7 @@ def _once(
             for watch in options.watches:
                 watched.enter_context(watch(world, folder))
             result = _judged(loaded, world, judge, options, notes)
-        notes = [*result.notes, *world.outside_notes()]
+        notes = [*result.notes, *world.field.bites_told(), *world.outside_notes()]
         return replace(result, notes=notes, data={**result.data, "notes": notes})
 
 

@@ -136,6 +136,13 @@ class RegisterImage:
             return float(cell.struct.unpack_from(raw, cell.position)[0]) * cell.scale + cell.offset
         return cell.decode(bytes(raw[cell.position : cell.position + cell.size]))
 
+    def text(self, index: int) -> str | None:
+        """The text of a point that is one, as it is; None for another point, or when it holds no text."""
+        cell, point = self._cells[index], self._points[index]
+        if cell is None or not cell.text:
+            return None
+        return cell.decode_text(bytes(self.raw[point.table][cell.position : cell.position + cell.size]))
+
     def read_raw(self, table: str, address: int, count: int) -> bytes | None:
         """Registers as they go over the wire, None when one of them doesn't exist."""
         start = address - self.first[table]

@@ -62,6 +62,9 @@ def served(spec: WorldSpec, broker: bool, uplink: str = "") -> tuple[WorldSpec, 
     left_out = [f"{len(silent)} mqtt devices: they need --broker"] if silent else []
     mute = {device.name for device in silent} | {spec.fleets[device.fleet] for device in silent}
 
+    for fleet in dict.fromkeys(device.fleet for device in spec.devices if device.believed is not None):
+        left_out.append(f"believes of {spec.fleets[fleet]}: devices are served with their own table")
+
     def serves(action: Action, when: str) -> bool:
         on_link = (
             VERBS[action.verb].on_link and action.target in links and not getattr(action.deed, "via", "")
@@ -83,7 +86,14 @@ def served(spec: WorldSpec, broker: bool, uplink: str = "") -> tuple[WorldSpec, 
         reaction for reaction in spec.reactions if serves(reaction.action, f"after {reaction.event}")
     )
     return replace(
-        spec, gateways=(), components=(), timeline=timeline, reactions=reactions, offers=(), trusted={}
+        spec,
+        devices=tuple(replace(device, believed=None) for device in spec.devices),
+        gateways=(),
+        components=(),
+        timeline=timeline,
+        reactions=reactions,
+        offers=(),
+        trusted={},
     ), left_out
 
 

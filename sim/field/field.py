@@ -13,6 +13,7 @@ from twinloop.devices.modbus.mannered import server_of
 from twinloop.devices.modbus.server import ModbusServer
 from twinloop.devices.model.device import Device
 from twinloop.devices.model.fleet import FleetMember, make_devices
+from twinloop.devices.model.manners import BITES
 from twinloop.devices.model.nodes import News, NodeImage
 from twinloop.devices.mqtt.device import MqttDevice, topic_of
 from twinloop.sim.field.files import Client
@@ -150,6 +151,17 @@ class Field:
         """A manner of a device has bitten: traced, and counted."""
         self._trace.emit("manner", index, which)
         self.bites[index, which] = self.bites.get((index, which), 0) + 1
+
+    def bites_told(self) -> list[str]:
+        """What manners have done, fleet by fleet, in words."""
+        found: dict[tuple[int, str], list[int]] = {}
+        for (index, which), times in self.bites.items():
+            found.setdefault((self._spec.devices[index].fleet, which), []).append(times)
+        return [
+            f"manners of {self._spec.fleets[fleet]}: {which} {sum(counts)}, at {len(counts)} "
+            f"device{'s' if len(counts) > 1 else ''} ({BITES[which]})"
+            for (fleet, which), counts in found.items()
+        ]
 
     # ---- libraries -------------------------------------------------------------------------------
     def _opcua(self, device: Device, spec: DeviceSpec) -> Server:

@@ -205,7 +205,7 @@ class DeviceView:
     by point."""
 
     index: int
-    values: tuple[tuple[float | None, int], ...]
+    values: tuple[tuple[float | str | None, int], ...]
     faults: tuple[str, ...]
     frames: tuple[Frame, ...]
     history: tuple[tuple[float, ...], ...]

@@ -14,6 +14,7 @@ from typing import Any
 
 from twinloop.components.host.batch import Batch
 from twinloop.components.host.outcome import Fault
+from twinloop.devices.model.misbehaviour import Spread
 from twinloop.sim.accounts.ledger import End
 from twinloop.sim.accounts.ledger import Row as Sample
 from twinloop.sim.gateway.poller import Poller
@@ -198,9 +199,14 @@ class Watch:
         server = self.world.field.servers[index]
         device = server.device
         device.advance(max(0, self.world.env.now))
-        values = []
-        for i in range(len(device.model.points)):
-            values.append((device.image.value(i), device.status(i)))
+        values: list[tuple[float | str | None, int]] = []
+        for point in self.world.spec.devices[index].table.points:
+            i = device.model.index(point.name)
+            if i is None:
+                values.append((None, 0))
+                continue
+            text = device.model.points[i].text is not None
+            values.append((device.image.text(i) if text else device.image.value(i), device.status(i)))
         frames = () if self._port is None else tuple(self._port.frames)
         history = tuple(zip(*self._history[index], strict=True))
         return DeviceView(index, tuple(values), self.faults(index), frames, history)
@@ -209,7 +215,7 @@ class Watch:
         """What is wrong with a device now."""
         server = self.world.field.servers[index]
         return tuple(
-            [fault.kind for fault in getattr(server, "faults", [])]
+            [fault.kind for fault in getattr(server, "faults", []) if not isinstance(fault, Spread)]
             + [overlay.kind for overlay in server.device.image.overlays]
         )
 

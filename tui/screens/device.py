@@ -32,7 +32,8 @@ def lines(plan: Ready, view: View, width: int, height: int, index: int, point: i
         name, where, unit = info.points[i]
         value, status = found.values[i]
         mark, shown = "> " if i == point else "  ", f"{status:08x}" if status else "good"
-        cells = [(mark + name, 16), (where, 20), (number(value), -14), (unit, 8), (shown, 10)]
+        said = repr(value) if isinstance(value, str) else number(value)
+        cells = [(mark + name, 16), (where, 20), (said, -14), (unit, 8), (shown, 10)]
         out.append(row(cells, BAD if status >> 31 else WARN if status else ""))
     history = found.history[point] if point < len(found.history) else ()
     shown = f"{info.points[point][0]} as it was read" + (

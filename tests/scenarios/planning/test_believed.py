@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 
 from tests.scenarios.cli.test_cli import TINY, run_json
+from twinloop.components.host.host import Host
 from twinloop.scenarios.cli.main import main
+from twinloop.scenarios.file.load import load
+from twinloop.scenarios.planning.plan import Planner
+from twinloop.scenarios.wire.places import attached
+from twinloop.scenarios.wire.wire import served
+from twinloop.sim.model.spec import WorldSpec
+from twinloop.sim.world import World
+from twinloop.tui.engine.watch import Watch
 
 HAS = """\
 format: 1
@@ -148,3 +156,33 @@ def test_what_can_t_be_believed_is_refused(tmp_path: Path, capsys: pytest.Captur
         )
         assert main(["check", str(tmp_path / "s.yaml")]) == 3
         assert says in capsys.readouterr().err
+
+
+def planned(tmp_path: Path, host: Host) -> WorldSpec:
+    run(tmp_path, HAS.replace("scale: 0.1, signal", "scale: 0.01, signal", 1))
+    return Planner(load(tmp_path / "s.yaml"), host, None).world()
+
+
+def test_served_devices_have_their_own_table(tmp_path: Path, host: Host) -> None:
+    spec, left_out = served(planned(tmp_path, host), False)
+    assert left_out == ["believes of presses: devices are served with their own table"]
+    assert [(one.model.name, one.believed) for one in spec.devices] == [("model/has.yaml", None)]
+
+
+def test_of_an_attached_device_only_the_believed_table_counts(tmp_path: Path, host: Host) -> None:
+    spec, _ = attached(planned(tmp_path, host), {"presses/1": "tcp://127.0.0.1:502"})
+    assert [(one.model.name, one.believed) for one in spec.devices] == [("model/believed.yaml", None)]
+
+
+def test_the_terminal_shows_the_believed_points_with_the_device_s_values(tmp_path: Path, host: Host) -> None:
+    believed = HAS.replace("address: 0, type: u32", "address: 0, type: u32, order: sw")
+    believed += "  ghost: {address: 9, type: u16}\n  name: {address: 20, type: text, length: 4}\n"
+    device = HAS + "  name: {address: 20, type: text, length: 4, text: pump}\n"
+    run(tmp_path, believed, device=device)
+    spec = Planner(load(tmp_path / "s.yaml"), host, None).world()
+    world = World(spec, host)
+    try:
+        view = Watch(world).device(0)
+    finally:
+        world.close()
+    assert view.values == ((70000.5, 0), (-1200.0, 0), (50.0, 0), (9.0, 0), (None, 0), ("pump", 0))

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.scenarios.cases import result, scenario
+from tests.scenarios.cli.test_cli import TINY, run_json
 from twinloop.components.host.host import Host
 from twinloop.devices.model.manners import NONE, Manners
 from twinloop.scenarios.file.datasheet.reading import read_model
@@ -157,3 +158,13 @@ def test_c5_a_busy_device_costs_what_the_retries_leave(tmp_path: Path, host: Hos
     )
     assert found.data["ledger"]["due"] == 200
     assert found.data["ledger"]["delivered"] >= 197
+
+
+def test_a_report_says_what_manners_have_done(tmp_path: Path) -> None:
+    """Each of 15 requests finds its device busy."""
+    text = TINY.replace("device: press-sensor,", "device: press-sensor, manners: {busy: 100 %},")
+    (tmp_path / "s.yaml").write_text(text)
+    _, document = run_json(tmp_path / "s.yaml")
+    assert [note for note in document["notes"] if note.startswith("manners")] == [
+        "manners of presses: busy 15, at 3 devices (a request was answered with exception 06)"
+    ]
