@@ -134,7 +134,7 @@ def test_the_other_two_pass_together(tmp_path: Path) -> None:
         bridged.changed({"components": {"line-driver": {"with": {"gap": "8"}}}}, duration="2 s")
     )
     assert refused.verdict is twinloop.Verdict.FAIL
-    assert set(refused.data["ledger"]["missed"]) == {"rejected"}
+    assert refused.data["ledger"]["missed"] == {"rejected": 5}, "of the first polls; then it has learned"
 
 
 def test_the_page_names_the_clients_and_their_versions() -> None:
