@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -24,6 +25,12 @@ from tests.foreign.held import Held
 from tests.foreign.serving import serving
 from tests.scenarios.wire.test_serve import SCENARIO
 from tests.test_docs_datasheet import files
+from twinloop.devices.catalogue.sunspec import MODEL_BASE
+from twinloop.devices.catalogue.sunspec_any import sunspec_model
+from twinloop.devices.catalogue.sunspec_layout import published
+from twinloop.devices.model.device import Device
+from twinloop.scenarios.file.datasheet.writing import write_model
+from twinloop.sim.kernel.random import RandomStreams
 
 HERE = Path(__file__).resolve().parent
 RUN = HERE / "clients"
@@ -38,6 +45,21 @@ OF_BITS = {
 """what huawei-solar makes of bits and of a state that it knows by a word"""
 BITS = {"on_grid", "on_grid_normally", "grid_loss", "grid_overvoltage"}
 """points that the client doesn't know: it has the registers in which they lie"""
+_FLEET = "protocol: modbus-tcp, poll: 60 s, link: plant, gateway: gw, driver: modbus-driver"
+_SUNSPEC = """\
+format: 2
+name: sunspec
+duration: 60 s
+links: {plant: {preset: lan}, cloud: {preset: lan}}
+components:
+  modbus-driver: {wasm: modbus-driver.wasm, grants: [fieldbus, clock, log]}
+  normalize: {wasm: normalize.wasm, grants: [log]}
+  route: {wasm: route.wasm, grants: [log]}
+gateways:
+  gw: {board: raspberry-pi-4, transform: normalize, policy: route, uplink: {link: cloud}}
+expect: [count(samples.lost) == 0]
+fleets:
+"""
 
 
 def ask(*command: str | Path) -> str:
@@ -96,6 +118,46 @@ def huawei_solar(client: Client, folder: Path) -> str:
         assert right, (name, value)
     assert told["written"] == 2000
     return f"{told['who']['model']} with battery and meter, {len(found)} points as held, one written"
+
+
+def pysunspec2(client: Client, folder: Path) -> str:
+    """Every published SunSpec model, its groups and instances. A step is very long here: what a client reads in
+    several requests is of one instant."""
+    python = python_of(client)
+    models: dict[str, tuple[int, Device]] = {}
+    fleets: list[str] = []
+    for number in published():
+        model = replace(sunspec_model(number), name=f"model/m{number}.yaml", step_ns=3_600_000_000_000)
+        (folder / model.name).write_text(write_model(model), encoding="utf-8")
+        models[f"m{number}/1"] = (
+            number,
+            Device(model, f"m{number}/1", 1, RandomStreams(1).key(f"device/m{number}/1")),
+        )
+        fleets.append(f"  m{number}: {{device: {model.name}, {_FLEET}}}")
+    (folder / "sunspec.yaml").write_text(_SUNSPEC + "\n".join(fleets), encoding="utf-8")
+    with serving(folder / "sunspec.yaml") as at:
+        places = {name: urlsplit(at[name]) for name in models}
+        first = next(iter(places.values()))
+        units = {place.path.strip("/"): name for name, place in places.items()}
+        told = json.loads(ask(python, RUN / "sunspec.py", str(first.hostname), str(first.port), *units))
+    compared = 0
+    for unit, name in units.items():
+        number, device = models[name]
+        assert told[unit][0] == number, (name, told[unit][0])
+        device.advance(0)
+        for i, point in enumerate(device.model.points):
+            if point.address < MODEL_BASE:
+                continue
+            value, seen = device.image.value(i), told[unit][1][str(point.address)]
+            none = point.type == "u32" and value == 0 and seen is None  # an accumulator of 0 is none
+            assert none or (seen is not None and abs(seen - value) <= 1e-6 * max(1.0, abs(value))), (
+                name,
+                point.name,
+                seen,
+                value,
+            )
+            compared += 1
+    return f"{len(models)} models, {compared} points as held"
 
 
 def _battery(folder: Path) -> tuple[Held, dict[str, tuple[int, int]]]:
@@ -168,6 +230,9 @@ def main() -> int:
             ),
             f"huawei-solar {known['huawei-solar'].version}, inverter": lambda: huawei_solar(
                 known["huawei-solar"], folder
+            ),
+            f"pysunspec2 {known['pysunspec2'].version}, every SunSpec model": lambda: pysunspec2(
+                known["pysunspec2"], folder
             ),
             "mbpoll, battery monitor": lambda: mbpoll(folder),
             f"modbus-serial {known['modbus-serial'].version}, battery monitor": lambda: modbus_serial(folder),

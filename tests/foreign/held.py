@@ -37,8 +37,8 @@ class Held:
     def has_value(self, name: str, told: float | str | None) -> bool:
         """Has the point been that? None: its registers (high word first) were those that mean "no value"."""
         point = self.model.points[self._points[name]]
-        if point.type == TEXT:
-            return told == point.text
+        if point.text is not None:
+            return told == point.text.content
         if told is None:
             return any(_number(words) in point.nan for words in self._words[name])
         assert not isinstance(told, str), f"{name} is told as {told!r}"
