@@ -170,6 +170,12 @@ class DeviceSpec:
         """What its gateway takes it for: its points are due, read and written by their names there."""
         return self.model if self.believed is None else self.believed
 
+    def response_at_ns(self, part: str) -> int:
+        """How long an answer takes at the quantile ``part`` (of profile.QUANTILES); of a device that always
+        takes as long, that."""
+        spread = self.model.profile.response
+        return self.response_ns + (0 if spread is None else getattr(spread, f"{part}_ns") - spread.min_ns)
+
     @property
     def listened_to(self) -> bool:
         """It isn't polled: it publishes, or is subscribed to."""

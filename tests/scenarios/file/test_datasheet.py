@@ -17,6 +17,7 @@ from tests.scenarios.cli.test_cli import TINY, run_json
 from twinloop.devices.modbus.server import ModbusServer
 from twinloop.devices.model.device import Device, DeviceModel
 from twinloop.devices.model.profile import Profile, Response
+from twinloop.scenarios.cli.main import main
 from twinloop.scenarios.file.datasheet.reading import read_model
 from twinloop.scenarios.file.datasheet.writing import write_model
 from twinloop.scenarios.file.json_schema import model_file_schema
@@ -251,3 +252,24 @@ def test_the_schema_for_editors_knows_every_key() -> None:
     known = set(schema["$defs"]["PointBlock"]["properties"])
     for point in yaml.safe_load(ALL)["points"].values():
         assert set(point) <= known
+
+
+def test_check_says_how_many_answers_come_after_the_timeout(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """p95 is 20 ms, and a LAN takes no millisecond: a timeout of 19 ms is too short for 5 %."""
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "all.yaml").write_text(ALL)
+    for timeout, says in (
+        ("19 ms", "5 % of answers take 20"),
+        ("4 ms", "50 % of answers take 5"),
+        ("95 ms", ""),
+    ):
+        text = TINY.replace("press-sensor", "model/all.yaml").replace(
+            "timeout: 200 ms", f"timeout: {timeout}"
+        )
+        (tmp_path / "s.yaml").write_text(text)
+        assert main(["check", str(tmp_path / "s.yaml")]) == 0
+        told = capsys.readouterr()
+        assert says in told.out + told.err
+        assert ("of answers take" in told.out + told.err) == bool(says)
