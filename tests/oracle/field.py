@@ -15,6 +15,8 @@ from tests.oracle.timeline import Price, Timeline
 
 STALE_MAX = 4
 """late answers that a driver lays aside before it takes the connection for broken"""
+PATIENCE, FRESH_MAX = 2, 1024
+"""timeouts in a row after which a driver gives a connection up; at most so many for one that never answered"""
 FIELD_USER_TIMEOUT_NS = 3 * S
 
 
@@ -34,6 +36,8 @@ class TcpField:
         self._waiter: Callable[[Any], None] | None = None
         self._turn = 0
         self._deadline_ns = -(10**15)
+        self.answered, self.silent, self.fresh = False, 0, 4 * PATIENCE
+        """has this connection ever answered; timeouts in a row; how many one that hasn't is given"""
 
     def exchange(self, registers: int) -> Any:
         """One read, with its repeats: a story."""
@@ -42,9 +46,27 @@ class TcpField:
             outcome = yield from self._once()
             if outcome is True:
                 return True
-        if outcome == "timeout":
-            self._reset()
+        if outcome in ("timeout", "disconnected") and self.silent >= (
+            PATIENCE if self.answered else self.fresh
+        ):
+            if not self.answered and self.fresh < FRESH_MAX:
+                self.fresh *= 2
+            self._give_up()
         return outcome
+
+    def _give_up(self) -> None:
+        """The driver drops the connection, or learns that it is gone."""
+        self._reset()
+        self.answered, self.silent = False, 0
+
+    def _silence(self) -> Any:
+        """After a timeout the driver looks whether half an answer lies there: a story."""
+        yield self.time.pause(self.price())
+        if self.connection is None or self._unread:
+            self._give_up()
+            return
+        self.silent += 1
+        yield self.time.pause(self.price())
 
     def _once(self) -> Any:
         yield self.time.pause(self.price())
@@ -53,12 +75,17 @@ class TcpField:
         self._ask(mine)
         for _ in range(STALE_MAX + 1):
             came = yield self._frame(self.device.timeout_ns)
+            if came == "timeout":
+                yield from self._silence()
+                return came
+            if not isinstance(came, int):
+                self._give_up()
+                return came
+            self.answered, self.silent = True, 0
             if came == mine:
                 return True
-            if not isinstance(came, int):
-                return came
             yield self.time.pause(self.price())
-        self._reset()
+        self._give_up()
         return "malformed"
 
     def _frame(self, timeout_ns: int) -> Callable[[Callable[[Any], None]], None]:

@@ -160,7 +160,7 @@ def test_one_that_serves_gets_its_ram_from_those_that_do_not(host: Host) -> None
     squeeze = act(
         S, "limit-memory", "gw", 9 * S, size_bytes=quiet.memory_bytes + 8_000_000
     )  # 20 fresh drivers fit, and the transform doesn't
-    dies = act(int(2.3 * S), "fault-component", "gw/transform", kind="unreachable")
+    dies = act(int(2.5 * S), "fault-component", "gw/transform", kind="unreachable")
     ran = Run(small(host, squeeze, order(2, "modbus-driver", "1.1.0"), dies, count=20), host)
     assert ran.order.state == "done"
     assert (
