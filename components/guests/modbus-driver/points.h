@@ -143,6 +143,8 @@ static inline uint16_t point_swapped(const point_t *p, uint16_t v) { return p->o
 
 static inline uint64_t point_all(const point_t *p, const uint8_t *raw) {
   uint64_t bits = 0;
+  if (p->order == ORDER_BE && p->width == 1) return get16(raw);            /* most points of most devices */
+  if (p->order == ORDER_BE && p->width == 2) return (uint32_t)get16(raw) << 16 | get16(raw + 2);
   for (int i = 0; i < p->width; i++) bits = bits << 16 | point_swapped(p, get16(raw + 2 * point_word(p, i)));
   return bits;
 }
@@ -200,13 +202,16 @@ static inline double half_value(uint16_t h) {
 static inline double point_number(const point_t *p, uint64_t bits) {
   double value = 0;
   int64_t n;
-  if (p->kind == KIND_FLOAT && p->width == 1) value = half_value((uint16_t)bits);
-  else if (p->kind == KIND_FLOAT && p->width == 2) { float f; uint32_t b = (uint32_t)bits; memcpy(&f, &b, 4); value = f; }
-  else if (p->kind == KIND_FLOAT) memcpy(&value, &bits, 8);
-  else if (p->kind == KIND_BCD || p->kind == KIND_MODULO) value = point_digits(p, bits, &n) ? (double)n : NAN;
-  else if (p->kind == KIND_UNSIGNED) value = (double)bits;
-  else value = (double)((int64_t)(bits << (64 - p->bits)) >> (64 - p->bits));
-  return value;
+  switch (p->kind) {
+    case KIND_UNSIGNED: return (double)bits;
+    case KIND_SIGNED: return (double)((int64_t)(bits << (64 - p->bits)) >> (64 - p->bits));
+    case KIND_FLOAT:
+      if (p->width == 2) { float f; uint32_t b = (uint32_t)bits; memcpy(&f, &b, 4); return f; }
+      if (p->width == 1) return half_value((uint16_t)bits);
+      memcpy(&value, &bits, 8);
+      return value;
+    default: return point_digits(p, bits, &n) ? (double)n : NAN;
+  }
 }
 
 /* value * 10^power, rounded once; NaN for what is no power of ten here. */
