@@ -4,21 +4,28 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from pymodbus.client import ModbusTcpClient
 
-from tests.components.test_modbus_types import maps
+from tests.components.test_modbus_driver import ask, driver
+from tests.components.test_modbus_types import BAD_SENSOR, maps, values_of
+from tests.plants import plant
 from tests.scenarios.cli.test_cli import TINY, run_json
 from tests.scenarios.wire.test_attach import serving
+from tests.sim.serving.test_served import Desk, bare
+from twinloop.components.host.host import Host
 from twinloop.devices.model.device import Device, DeviceModel
 from twinloop.devices.model.encodings import ENCODINGS
 from twinloop.devices.model.points import ORDERS, ORDERS_64, Point, Power, Text
 from twinloop.devices.model.signal import Signal
 from twinloop.scenarios.cli.main import main
 from twinloop.scenarios.file.datasheet.writing import write_model
+from twinloop.sim.gateway.reader import point_configs
 
 
 def every() -> DeviceModel:
@@ -121,3 +128,32 @@ def test_record_writes_every_value_exactly(tmp_path: Path) -> None:
             continue
         (value,) = read[point.name]
         assert (int(value) if point.exact else float(value)) == device.image.value(index), point.name
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(points=maps())
+def test_a_random_map_is_served_as_it_is_simulated(host: Host, points: tuple[Point, ...]) -> None:
+    """The shipped driver as the client of a served port."""
+    model = DeviceModel("model/m.yaml", "random", "ours", ("modbus-tcp",), points)
+    spec = bare(plant(host, count=1))
+    desk = Desk(replace(spec, devices=tuple(replace(one, model=model) for one in spec.devices))).modbus()
+
+    def answer(request: Any) -> Any:
+        if request.name != "fieldbus.transact":
+            return None
+        asked, now = len(desk.heard), desk.plant.env.now
+        desk.say(now, request.arguments[0])
+        desk.plant.run_to(now + 1_000_000_000)
+        assert len(desk.heard) == asked + 1
+        return True, desk.heard[-1][1]
+
+    try:
+        with driver(host, point_configs(model, 0, "modbus-tcp")) as instance:
+            got = values_of(ask(instance, answer).value)
+        image = desk.plant.field.servers[0].device.image
+        for i, point in enumerate(points):
+            value = image.value(i)
+            wanted = hex(BAD_SENSOR) if value - value != 0.0 else value
+            assert got[i] == (wanted if point.text is None else point.text.content), point
+    finally:
+        desk.close()
