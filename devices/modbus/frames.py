@@ -40,6 +40,11 @@ def rtu_body(frame: bytes) -> bytes | None:
     return frame[:-2] if right else None
 
 
+def rtu_frame(body: bytes) -> bytes:
+    """Unit and PDU as they go out on a line in RTU: with the CRC."""
+    return body + FramerRTU.compute_CRC(body).to_bytes(2, "big")
+
+
 def ascii_body(frame: bytes) -> bytes | None:
     """Unit and PDU of the characters from colon to CR LF; None: they are no frame, or its LRC is wrong."""
     size = len(frame)

@@ -16,7 +16,7 @@ FLAG = "--pcap-of"
 
 def line_of(device: DeviceSpec) -> str:
     """The name of the serial line on which a device would sit."""
-    return f"{device.link}/{device.line}"
+    return device.line_name
 
 
 class Wanted:

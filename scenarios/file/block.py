@@ -5,9 +5,15 @@ Belongs here: the base of blocks. Never: keys (blocks.py, gateway_blocks.py, sch
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from twinloop.scenarios.file import format_1
@@ -20,6 +26,17 @@ class Block(BaseModel):
     model_config = ConfigDict(
         strict=True, extra="forbid", frozen=True, populate_by_name=True, use_attribute_docstrings=True
     )
+
+    unsaid: ClassVar[tuple[str, ...]] = ()
+    """keys that stand in no dump while nothing is said: files that know nothing of them keep their digest"""
+
+    @model_serializer(mode="wrap")
+    def _said(self, usual: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        told: dict[str, Any] = usual(self)
+        for key in self.unsaid:
+            if not getattr(self, key):
+                told.pop(key, None)
+        return told
 
     @model_validator(mode="before")
     @classmethod

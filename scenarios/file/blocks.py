@@ -40,11 +40,39 @@ class Override(Block):
     """What this one Modbus device does that a gateway has to cope with. Each key that is given replaces that
     of its fleet or model; the others stay."""
     unit: Annotated[int, Field(ge=1, le=247)] | None = None
-    """The unit id of this one device on its serial line. Left out: devices of a line have 1, 2, 3 and so on.
-    Two devices with one unit id both answer, and garble each other: `check` warns of it."""
+    """The unit id of this one device on its serial line, or behind its converter. Left out: devices of a line
+    have 1, 2, 3 and so on. Two devices with one unit id both answer, and garble each other: `check` warns of
+    it."""
     twin: str | None = None
     """A file `recording/FILE.csv` beside the scenario: this device starts with the state that the recording
     ends with. Left out: as its fleet."""
+
+
+class Converter(Block):
+    """A Modbus TCP to RTU converter (often called a gateway): one network address, and behind it a serial
+    line with devices of the unit ids 1 to 247. Fleets name it with ``behind``. Requests of all connections
+    wait in one queue, and one at a time is on the line. Requests for the units 0 and 255 mean the converter
+    itself, which has no registers: it answers exception 01. Those for 248 to 254 are answered with exception
+    0A.
+    """
+
+    line: Name
+    """Name of the link with `serial` that is the line behind the converter. No fleet may have it as its
+    `link`, and no second converter. `cut` and `degrade` of that link are the line's."""
+    queue: Annotated[int, Field(ge=1, le=10_000)] = 32
+    """How many requests may wait for the line. One more is answered with exception 06 at once, and counts as
+    limit `converter-queue`."""
+    timeout: PositiveDuration = 1_000_000_000
+    """How long the converter waits for a device's answer, from the last character of the request. Then it
+    answers exception 0B, and the next request goes out."""
+    connections: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    """How many connections it holds at once. One more is closed again, and counts as limit
+    `converter-connections`. Each driver instance has one of its own. Left out: any number."""
+    silent: bool = False
+    """If true, the converter answers nothing where others answer exception 0B or 06."""
+    absent: Literal["ask", "refuse"] = "ask"
+    """What it does with a unit id that none of its devices has. `ask`: the request goes out on the line, and
+    ends with the timeout. `refuse`: it is answered with exception 0A at once."""
 
 
 class Mqtt(Block):
@@ -77,6 +105,8 @@ class Fleet(Block):
     MQTT publish every ``publish``; OPC UA devices may be subscribed to instead, and then are looked at every
     ``sampling``. With a ``twin`` they begin where that recording ends.
     """
+
+    unsaid = ("behind",)
 
     device: str
     """The device model: a name of `twinloop list devices`, `sunspec/N`, or a file beside the scenario:
@@ -127,6 +157,10 @@ class Fleet(Block):
     driver: Name
     """Name of the component that reads the devices. Each device has an instance of its own. The same
     component can't also be a `transform` or `policy`."""
+    behind: Name | None = None
+    """Name of the converter behind which the devices sit: `link` leads to the converter, and the devices
+    share the serial line of its key `line`. Only for `modbus-tcp`. Left out: each device has a network
+    address of its own."""
     response: Duration | None = None
     """How long a device takes from the last byte of a request to the first byte of its answer. Left out: the
     time of its model. Not for MQTT."""

@@ -16,6 +16,7 @@ from twinloop.scenarios.file import format_1
 from twinloop.scenarios.file.block import Block
 from twinloop.scenarios.file.blocks import (
     Bursts,
+    Converter,
     Degradation,
     Fleet,
     Link,
@@ -239,6 +240,8 @@ class Pace(Block):
 class Scenario(Block):
     """The whole file."""
 
+    unsaid = ("converters",)
+
     format: Annotated[int, Field(ge=format_1.FORMAT, le=format_1.FORMAT)]
     """Version of the file format, 2. Files of format 1 still run, with a note; `twinloop migrate` rewrites
     them."""
@@ -265,6 +268,8 @@ class Scenario(Block):
     """filled from the ``fleet/n`` keys of ``fleets``"""
     links: dict[Name, Link] = Field(min_length=1)
     """The networks and serial lines, by name."""
+    converters: dict[Name, Converter] = {}
+    """The Modbus TCP to RTU converters, by name, behind which fleets may sit (`behind`). Left out: none."""
     components: dict[Name, Component] = Field(min_length=1)
     """The WebAssembly components, by name. Each must be used by a fleet or a gateway."""
     gateways: dict[Name, Gateway] = Field(min_length=1)
@@ -297,6 +302,7 @@ __all__ = [
     "Bursts",
     "Change",
     "Component",
+    "Converter",
     "Deed",
     "Degradation",
     "DerivedPoint",

@@ -94,9 +94,7 @@ def _busy_line(world: Run, measures: Measures, expectation: Expectation) -> str:
     if not expectation.metric.startswith(("latency.", "samples.")):
         return ""
     spec, chosen = world.spec, measures.devices(expectation)
-    mine = dict.fromkeys(
-        f"{d.link}/{d.line}" for i, d in enumerate(spec.devices) if chosen is None or i in chosen
-    )
+    mine = dict.fromkeys(d.line_name for i, d in enumerate(spec.devices) if chosen is None or i in chosen)
     asked = line_utilisation(spec)
     named = [name for name in world.field.lines if name in mine]
     collisions = sum(world.field.lines[name].collisions for name in named)
@@ -112,8 +110,9 @@ def _busy_line(world: Run, measures: Measures, expectation: Expectation) -> str:
             f"in {taken.full_windows} of {spec.duration_ns // taken.window_ns} poll periods all of its time "
             f"was taken"
         )
+        behind = next((f" behind {c.name}" for c in spec.converters if f"{c.serial_link}/1" == worst), "")
         texts.append(
-            f"line {worst} had no room left: {periods}, its polls ask for "
+            f"line {worst}{behind} had no room left: {periods}, its polls ask for "
             f"{100 * asked.get(worst, 0.0):.0f} % of it"
         )
     return "; ".join(texts)

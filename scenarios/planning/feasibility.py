@@ -88,7 +88,7 @@ def line_utilisation(spec: WorldSpec) -> dict[str, float]:
     used: dict[str, float] = {}
     drivers = {component.name: dict(component.options) for component in spec.components}
     for device in spec.devices:
-        timing = serial[device.link]
+        timing = serial[device.wires]
         if timing is None:
             continue
         options = drivers.get(device.driver, {})  # a gateway that isn't ours has its own
@@ -97,7 +97,7 @@ def line_utilisation(spec: WorldSpec) -> dict[str, float]:
             _number(options.get("gap"), GAP_REGISTERS),
             _number(options.get("block"), BLOCK_REGISTERS),
         )
-        name = f"{device.link}/{device.line}"
+        name = device.line_name
         used[name] = used.get(name, 0.0) + poll_ns(timing, device, reads) / device.poll_ns
     return used
 
@@ -211,14 +211,43 @@ def _twice(spec: WorldSpec) -> list[str]:
     """Devices of one serial line with one unit id."""
     taken: dict[tuple[str, int, int], list[str]] = {}
     for device in spec.devices:
-        if device.speaks.serial:
-            taken.setdefault((device.link, device.line, device.unit_id), []).append(device.name)
+        if device.speaks.serial or device.behind:
+            taken.setdefault((device.wires, device.line, device.unit_id), []).append(device.name)
     return [
         f"line {link}/{line}: {' and '.join(names)} have the unit id {unit}: all of them answer, and garble "
         f"each other"
         for (link, line, unit), names in taken.items()
         if len(names) > 1
     ]
+
+
+def _behind(spec: WorldSpec) -> list[str]:
+    """Converters with fewer connections than drivers, and those that wait longer for a device than a driver
+    waits for them."""
+    out = []
+    drivers = {component.name: dict(component.options) for component in spec.components}
+    for converter in spec.converters:
+        mine = [device for device in spec.devices if device.behind == converter.name and not device.place]
+        gateways = {one.name: one.standby.of if one.standby else one.name for one in spec.gateways}
+        wanted = sum(device.gateway == of for device in mine for of in gateways.values())
+        model = converter.model
+        if 0 < model.connections < wanted:
+            out.append(
+                f"converter {converter.name}: {number_of(wanted, 'driver')} want a connection each, it holds "
+                f"{model.connections}: the others are refused; more connections, or fewer devices behind it"
+            )
+        for name in dict.fromkeys(device.driver for device in mine):
+            try:
+                timeout_ns = positive_duration(drivers.get(name, {}).get("timeout", ""))
+            except ValueError:
+                continue  # none is given, or one that the component refuses
+            if timeout_ns <= model.timeout_ns:
+                out.append(
+                    f"converter {converter.name}: it waits {show_duration(model.timeout_ns)} for a silent "
+                    f"device, {name} waits {show_duration(timeout_ns)} for the converter: one silent device "
+                    f"makes drivers of the others behind it give up, too; a shorter timeout of the converter"
+                )
+    return out
 
 
 def warnings(spec: WorldSpec) -> list[str]:
@@ -258,10 +287,10 @@ def warnings(spec: WorldSpec) -> list[str]:
                 f"component {driver}: {waits}: it is killed waiting; a shorter wait, or limits: "
                 f"{{deadline: ...}}"
             )
-    out += _impatient(spec) + _far(spec) + _waiting(spec) + _twice(spec)
+    out += _impatient(spec) + _far(spec) + _waiting(spec) + _twice(spec) + _behind(spec)
     out += pairs.warnings(spec)
     out += upgrades.warnings(spec)
     for link in spec.links:
-        if link.serial_bd is not None and not any(device.link == link.name for device in spec.devices):
+        if link.serial_bd is not None and not any(device.wires == link.name for device in spec.devices):
             out.append(f"link {link.name} is used by no fleet")
     return out

@@ -17,6 +17,7 @@ from twinloop.devices.model.protocols import PROTOCOLS
 from twinloop.scenarios.file import schema
 from twinloop.scenarios.file.load import Loaded
 from twinloop.scenarios.file.manners_block import idle_key
+from twinloop.scenarios.planning.converters import serial_link
 from twinloop.scenarios.planning.feasibility import exchanges
 from twinloop.scenarios.planning.names import named
 from twinloop.scenarios.text.document import Location
@@ -96,7 +97,9 @@ class FleetPlanner:
                 unit_id=self._unit(override, device, at),
                 own_manners=device.own_manners
                 if override.manners is None
-                else self._manners(override.manners, device.manners, device.protocol, at),
+                else self._manners(
+                    override.manners, device.manners, device.protocol, at, bool(device.behind)
+                ),
             )
         return devices
 
@@ -104,15 +107,21 @@ class FleetPlanner:
         """A device's own unit id."""
         if override.unit is None:
             return device.unit_id
-        if not device.speaks.serial:
+        if not device.speaks.serial and not device.behind:
             raise self._loaded.document.error(
                 (*at, "unit"),
-                f'"unit" does not go with {device.protocol}: only lines have unit ids',
+                f'"unit" does not go with {device.protocol}: only devices of a line, or behind a converter, '
+                f"have unit ids",
             )
         return override.unit
 
     def _manners(
-        self, given: schema.MannersBlock | None, otherwise: Manners, protocol: str, at: Location
+        self,
+        given: schema.MannersBlock | None,
+        otherwise: Manners,
+        protocol: str,
+        at: Location,
+        behind: bool = False,
     ) -> Manners:
         """What is given over what would hold otherwise; raises ScenarioError for what does nothing."""
         if given is None:
@@ -122,11 +131,10 @@ class FleetPlanner:
             raise self._loaded.document.error(
                 (*at, "manners"), f'"manners" does not go with {protocol}: they are those of Modbus devices'
             )
-        unfit = given.unfit(speaks.serial)
+        unfit = given.unfit(speaks.serial) or (given.unfit(True) if behind else None)
         if unfit is not None:
-            raise self._loaded.document.error(
-                (*at, "manners", unfit), f'"{unfit}" does not go with {protocol}'
-            )
+            where = "a device behind a converter" if behind else protocol
+            raise self._loaded.document.error((*at, "manners", unfit), f'"{unfit}" does not go with {where}')
         found = given.over(otherwise)
         missing = idle_key(found)
         if missing is not None:
@@ -156,12 +164,14 @@ class FleetPlanner:
         serial = link.serial is not None
         self._medium(name, fleet, serial)
         self._give_own_units()
+        wires = serial_link(self._loaded, name, fleet)
+        on_line = serial or bool(wires)
         lines = link.lines or 1
         response = fleet.response
         if response is None:
-            response = model.serial_response_ns if serial else model.response_ns
+            response = model.serial_response_ns if on_line else model.response_ns
         streams = RandomStreams(self._seed)
-        manners = self._manners(fleet.manners, model.manners, fleet.protocol, at)
+        manners = self._manners(fleet.manners, model.manners, fleet.protocol, at, bool(wires))
         out = []
         for i in range(fleet.count):
             line = i % lines + 1
@@ -174,7 +184,9 @@ class FleetPlanner:
                     fleet=index,
                     model=model,
                     protocol=fleet.protocol,
-                    unit_id=self._unit_id(f"{name}/{i + 1}", fleet, model, line if serial else 0),
+                    unit_id=self._unit_id(
+                        f"{name}/{i + 1}", fleet, model, wires or fleet.link, line if on_line else 0
+                    ),
                     poll_ns=period,
                     phase_ns=phase,
                     overrun=fleet.overrun,
@@ -185,6 +197,8 @@ class FleetPlanner:
                     response_ns=response,
                     own_manners=None if fleet.manners is None else manners,
                     believed=believed,
+                    behind=fleet.behind or "",
+                    serial_link=wires,
                     mqtt=self._mqtt(fleet, at),
                     subscribed=self._subscribed(fleet, at),
                     exchanges=exchanges(
@@ -219,19 +233,19 @@ class FleetPlanner:
                     f"{block.protocol} here, or another link",
                 )
 
-    def _unit_id(self, device: str, fleet: schema.Fleet, model: DeviceModel, line: int) -> int:
+    def _unit_id(self, device: str, fleet: schema.Fleet, model: DeviceModel, link: str, line: int) -> int:
         """By which a device is known over its connection (``line`` 0), or among those of its line."""
         own = model.profile.unit
         if not line:
             return 1 if own is None else own
-        taken = self._unit_ids.setdefault((fleet.link, line), {})
+        taken = self._unit_ids.setdefault((link, line), {})
         at: Location = ("fleets", device.partition("/")[0])
         if own is None:
             own = next((unit for unit in range(1, UNIT_IDS + 1) if unit not in taken), None)
             if own is None:
                 raise self._loaded.document.error(
                     (*at, "count"),
-                    f'more than {UNIT_IDS} devices on line {line} of "{fleet.link}"; a line has {UNIT_IDS} '
+                    f'more than {UNIT_IDS} devices on line {line} of "{link}"; a line has {UNIT_IDS} '
                     f"unit ids",
                 )
         if not 1 <= own <= UNIT_IDS:
@@ -243,7 +257,7 @@ class FleetPlanner:
         if taken.setdefault(own, device) != device:
             raise self._loaded.document.error(
                 (*at, "device"),
-                f'{taken[own]} and {device} are both unit {own} on line {line} of "{fleet.link}", as '
+                f'{taken[own]} and {device} are both unit {own} on line {line} of "{link}", as '
                 f"{fleet.device} says: give each a line of its own (lines: ... of the link), or leave unit "
                 f"out of the model file",
             )
@@ -255,13 +269,14 @@ class FleetPlanner:
         if self._unit_ids:
             return
         for name, fleet in self._scenario.fleets.items():
-            link = self._scenario.links.get(fleet.link)
-            if link is None or link.serial is None or not PROTOCOLS[fleet.protocol].serial:
-                continue
             with suppress(ScenarioError):
+                wires = serial_link(self._loaded, name, fleet) or fleet.link
+                link = self._scenario.links.get(wires)
+                if link is None or link.serial is None or not PROTOCOLS[fleet.protocol].registers:
+                    continue
                 model = self._model(fleet, ("fleets", name))
                 for i in range(fleet.count if model.profile.unit is not None else 0):
-                    self._unit_id(f"{name}/{i + 1}", fleet, model, i % (link.lines or 1) + 1)
+                    self._unit_id(f"{name}/{i + 1}", fleet, model, wires, i % (link.lines or 1) + 1)
 
     def _period(self, fleet: schema.Fleet, at: Location) -> int:
         """How often its devices are polled, publish, or are sampled."""

@@ -15,6 +15,7 @@ from twinloop.scenarios.file.links import link_spec
 from twinloop.scenarios.file.load import Loaded
 from twinloop.scenarios.planning import upgrades
 from twinloop.scenarios.planning.components import ComponentPlanner
+from twinloop.scenarios.planning.converters import converters
 from twinloop.scenarios.planning.fleets import FleetPlanner
 from twinloop.scenarios.planning.gateways import GatewayPlanner
 from twinloop.scenarios.planning.phases import phases
@@ -42,6 +43,7 @@ class Planner:
         scenario = self.scenario
         links = [link_spec(self.loaded, name, link) for name, link in scenario.links.items()]
         devices = FleetPlanner(self.loaded, self.seed).devices()
+        behind = converters(self.loaded)
         component_planner = ComponentPlanner(self.loaded, self.host)
         components = component_planner.components()
         planner = GatewayPlanner(self.loaded, self.boards)
@@ -68,6 +70,7 @@ class Planner:
             phases=tuple(phases(self.loaded)),
             offers=upgrades.offers(self.loaded),
             trusted=upgrades.trusted(self.loaded),
+            converters=behind,
         )
 
     def mistakes(self) -> list[ScenarioError]:
@@ -105,7 +108,7 @@ class Planner:
         ]
         for index, (name, fleet) in enumerate(scenario.fleets.items()):
             parts += fleets.parts(index, name, fleet)
-        parts += [fleets.devices, *components.parts(), components.components]
+        parts += [partial(converters, loaded), fleets.devices, *components.parts(), components.components]
         for name, gateway in scenario.gateways.items():
             parts += gateways.parts(name, gateway)
         parts += [

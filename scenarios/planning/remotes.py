@@ -74,6 +74,15 @@ def remotes(
 def _over_udp(loaded: Loaded, driver: str, fleet: str, remote: Remote, at: Location) -> None:
     """Raises ScenarioError when a fleet's devices don't answer over UDP."""
     speaks = PROTOCOLS[loaded.scenario.fleets[fleet].protocol]
+    if loaded.scenario.fleets[fleet].behind and remote.host in (
+        OWN_DEVICE,
+        *_devices(loaded.scenario, driver, [fleet]),
+    ):
+        raise loaded.document.error(
+            at,
+            f"{driver} can't be granted udp://{remote.host}:{remote.port}: it reads fleet {fleet} behind a "
+            f"converter, which answers over TCP only: tcp://{remote.host}:{remote.port}",
+        )
     if not speaks.datagrams and remote.host in (OWN_DEVICE, *_devices(loaded.scenario, driver, [fleet])):
         fine = " or ".join(name for name, one in PROTOCOLS.items() if one.datagrams)
         raise loaded.document.error(

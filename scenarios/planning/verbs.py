@@ -177,9 +177,12 @@ class FileSite:
         legs = [
             f"{fleet}/{i + 1}"
             for fleet, block in fleets.items()
-            if block.link == link
+            if block.link == link and block.behind is None
             for i in range(block.count)
         ]
+        legs += dict.fromkeys(
+            block.behind for block in fleets.values() if block.behind and block.link == link
+        )
         legs += [name for name, block in gateways.items() if block.uplink.link == link]
         legs += [
             name

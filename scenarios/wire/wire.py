@@ -23,6 +23,7 @@ from twinloop.scenarios.wire.hil import Hil, Observer
 from twinloop.sim.kernel.pacer import Pacer
 from twinloop.sim.model.spec import Action, WorldSpec
 from twinloop.sim.serving.broker import North
+from twinloop.sim.serving.converter import ConverterPort
 from twinloop.sim.serving.mannered import ServedPort
 from twinloop.sim.serving.modbus import LineCaller, ModbusCaller, RtuCaller
 from twinloop.sim.serving.mqtt import Sender
@@ -57,7 +58,7 @@ def served(spec: WorldSpec, broker: bool, uplink: str = "") -> tuple[WorldSpec, 
 
     ``uplink``: a link that is served, too.
     """
-    links = {uplink, *(device.link for device in spec.devices)}
+    links = {uplink, *(device.link for device in spec.devices), *(device.wires for device in spec.devices)}
     silent = [device for device in spec.devices if device.speaks.publishes and not broker]
     left_out = [f"{len(silent)} mqtt devices: they need --broker"] if silent else []
     mute = {device.name for device in silent} | {spec.fleets[device.fleet] for device in silent}
@@ -233,7 +234,11 @@ class Wire:
     async def _open_modbus(self, host: str, port: int) -> list[Endpoint]:
         found = []
         for units in ports_of(
-            {i: self.plant.spec.devices[i].model.profile.unit for i in self._of("modbus-tcp")}
+            {
+                i: self.plant.spec.devices[i].model.profile.unit
+                for i in self._of("modbus-tcp")
+                if not self.plant.spec.devices[i].behind
+            }
         ):
             served = ServedPort(self.plant, units)
 
@@ -250,6 +255,17 @@ class Wire:
                         f"tcp://{_shown(host)}:{bound}/{unit}",
                     )
                 )
+        for converter in self.plant.spec.converters:
+            port_of = ConverterPort(self.plant, converter.name)
+
+            def accept_behind(client: TcpConnection, port_of: ConverterPort = port_of) -> ModbusCaller:
+                return port_of.accept(client.write, client.hang_up)
+
+            bound = await self._listen(accept_behind, host, port, "--port")
+            port = port and bound + 1
+            for index, unit in port_of.devices:
+                url = f"tcp://{_shown(host)}:{bound}/{unit}"
+                found.append(Endpoint(self.plant.spec.devices[index].name, "modbus-tcp", url))
         for index in self._of("modbus-rtu-over-tcp"):
 
             def accept_rtu(client: TcpConnection, index: int = index) -> RtuCaller:

@@ -16,6 +16,7 @@ from twinloop.devices.model.fleet import FleetMember, make_devices
 from twinloop.devices.model.manners import BITES
 from twinloop.devices.model.nodes import News, NodeImage
 from twinloop.devices.mqtt.device import MqttDevice, topic_of
+from twinloop.sim.field.converter_port import ConverterPort
 from twinloop.sim.field.files import Client
 from twinloop.sim.field.mannered_port import ManneredTcpPort
 from twinloop.sim.field.mqtt_site import BrokerSite, MqttPort, Publisher
@@ -28,7 +29,8 @@ from twinloop.sim.kernel.invariants import DeviceRefused
 from twinloop.sim.kernel.random import RandomStreams
 from twinloop.sim.kernel.trace import Trace
 from twinloop.sim.kernel.wallclock import EPOCH_NS
-from twinloop.sim.model.spec import DeviceSpec, PlaceSpec, WorldSpec
+from twinloop.sim.model.spec import ConverterSpec, DeviceSpec, PlaceSpec, WorldSpec
+from twinloop.sim.network.converter import Converter
 from twinloop.sim.network.link import Link
 from twinloop.sim.network.serial_line import Line
 
@@ -108,6 +110,7 @@ class Field:
         """(device, manner that bit) -> how often"""
         for index, device in enumerate(spec.devices):
             self.servers.append(self._server(index, device, made[device.name]))
+        self.converters: dict[str, Converter] = {one.name: self._converter(one) for one in spec.converters}
 
     def _make(self) -> dict[str, Device]:
         """Fleets are made fleet by fleet: their devices may move together."""
@@ -313,6 +316,18 @@ class Field:
                 client=client,
             )
         assert isinstance(server, ModbusServer)
+        if spec.behind:
+            return ConverterPort(
+                self.converters[spec.behind],
+                env=self._env,
+                trace=self._trace,
+                device=index,
+                link=link,
+                server=server,
+                leg=spec.behind,
+                response_ns=0,
+                client=client,
+            )
         if self._timing[spec.link] is None:
             if client.second:
                 server = server.beside()
@@ -372,11 +387,21 @@ class Field:
             self._env, self._trace, index, self._real_lines[place.path], spec.manners.echo
         )
 
+    def _converter(self, spec: ConverterSpec) -> Converter:
+        """A converter and the devices on its line, those apart that are real."""
+        behind = [(i, one) for i, one in enumerate(self._spec.devices) if one.behind == spec.name]
+        line = self.line(behind[0][1])
+        for index, device in behind:
+            server = self.servers[index]
+            if isinstance(server, ModbusServer):
+                self.line(device).add_device(server, device.response_ns, index)
+        return Converter(self._env, self._trace, spec.name, spec.model, line)
+
     def line(self, spec: DeviceSpec) -> Line:
         """The serial line on which a device sits."""
-        name, timing = f"{spec.link}/{spec.line}", self._timing[spec.link]
+        name, timing = spec.line_name, self._timing[spec.wires]
         assert timing is not None
         if name not in self.lines:
-            self.lines[name] = Line(self._env, name, timing, self._links[spec.link], self._streams)
+            self.lines[name] = Line(self._env, name, timing, self._links[spec.wires], self._streams)
         self.lines[name].occupancy.window_ns = max(self.lines[name].occupancy.window_ns, spec.poll_ns)
         return self.lines[name]

@@ -18,6 +18,7 @@ from twinloop.devices.model.manners import Manners
 from twinloop.devices.model.protocols import PROTOCOLS, DeviceProtocol
 from twinloop.sim.model.boards import Board
 from twinloop.sim.model.wasi import NO_WASI, WasiSpec
+from twinloop.sim.network.converter import ConverterModel
 from twinloop.sim.network.link import LinkModel
 from twinloop.sim.network.serial_line import LineTiming
 
@@ -96,6 +97,17 @@ class LinkSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class ConverterSpec:
+    """A Modbus TCP to RTU converter: an endpoint on the network ``link``, master of the first line of
+    ``serial_link``."""
+
+    name: str
+    link: str
+    serial_link: str
+    model: ConverterModel
+
+
+@dataclass(frozen=True, slots=True)
 class MqttSpec:
     """How a device publishes."""
 
@@ -154,6 +166,20 @@ class DeviceSpec:
     """of one poll, one after the other: by them a timeout that nobody has said is fitted to its deadline"""
     own_manners: Manners | None = None
     """None: as its model"""
+    behind: str = ""
+    """the converter by which it is reached over ``link``"""
+    serial_link: str = ""
+    """of a device behind a converter: the link of the line on which it sits"""
+
+    @property
+    def wires(self) -> str:
+        """The link on which it sits itself: ``link``, or the serial one behind its converter."""
+        return self.serial_link or self.link
+
+    @property
+    def line_name(self) -> str:
+        """The name of the serial line on which it sits, or would sit."""
+        return f"{self.wires}/{self.line}"
 
     @property
     def manners(self) -> Manners:
@@ -376,3 +402,4 @@ class WorldSpec:
     """what the registry has of what the timeline asks for"""
     trusted: Keys = field(default_factory=dict)
     """whose releases gateways believe"""
+    converters: tuple[ConverterSpec, ...] = field(default=())

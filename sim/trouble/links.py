@@ -26,7 +26,11 @@ def _ways(spec: WorldSpec) -> Sequence[str]:
 
 
 def _legs(spec: WorldSpec) -> Sequence[str]:
-    return (*(device.name for device in spec.devices), *(gateway.name for gateway in spec.gateways))
+    return (
+        *(device.name for device in spec.devices),
+        *(converter.name for converter in spec.converters),
+        *(gateway.name for gateway in spec.gateways),
+    )
 
 
 def _gateways(spec: WorldSpec) -> Sequence[str]:
@@ -49,7 +53,13 @@ class _Broken(Verb):
         _ways,
     )
     leg: str = key(
-        "leg", "text", "only what this device or gateway sends and hears", "presses/1", "presses/2", "", _legs
+        "leg",
+        "text",
+        "only what this device, converter or gateway sends and hears",
+        "presses/1",
+        "presses/2",
+        "",
+        _legs,
     )
     via: str = key(
         "gateway",

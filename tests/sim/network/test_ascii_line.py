@@ -63,7 +63,7 @@ def test_an_exchange_at_9600_baud() -> None:
 
 def test_a_polls_time_is_foreseen() -> None:
     """16 registers: the answer has 2 x (3 + 32 + 1) and three characters."""
-    device: Any = type("Spec", (), {"response_ns": 5 * MS})()
+    device: Any = type("Spec", (), {"response_at_ns": lambda _, part: 5 * MS})()
     assert poll_ns(TIMING, device, [16]) == 17_708_333 + 5 * MS + 75 * 10 * S // 9600
 
 
