@@ -177,7 +177,7 @@ def attributes(node: ast.ClassDef) -> dict[str, None]:
             found.update(
                 (target.id, None)
                 for target in statement.targets
-                if isinstance(target, ast.Name) and target.id != "__slots__"
+                if isinstance(target, ast.Name) and target.id not in ("__slots__", "unsaid")
             )
         elif isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
             for inner in ast.walk(statement):

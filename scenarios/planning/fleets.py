@@ -23,7 +23,7 @@ from twinloop.scenarios.planning.names import named
 from twinloop.scenarios.text.document import Location
 from twinloop.scenarios.text.errors import ScenarioError, unknown
 from twinloop.sim.kernel.random import RandomStreams
-from twinloop.sim.model.spec import DeviceSpec, MqttSpec, OpcUaSpec
+from twinloop.sim.model.spec import DeviceSpec, MqttSpec, OpcUaSpec, Reached
 
 KEEP_ALIVE_MAX_S = 65_535
 PUBLISH_VALUES_MAX = 5000
@@ -110,8 +110,8 @@ class FleetPlanner:
         if not device.speaks.serial and not device.behind:
             raise self._loaded.document.error(
                 (*at, "unit"),
-                f'"unit" does not go with {device.protocol}: only devices of a line, or behind a converter, '
-                f"have unit ids",
+                f'"unit" does not go with {device.protocol}: only lines have unit ids, those behind a '
+                f"converter, too",
             )
         return override.unit
 
@@ -197,8 +197,7 @@ class FleetPlanner:
                     response_ns=response,
                     own_manners=None if fleet.manners is None else manners,
                     believed=believed,
-                    behind=fleet.behind or "",
-                    serial_link=wires,
+                    reached=Reached(fleet.behind or "", wires),
                     mqtt=self._mqtt(fleet, at),
                     subscribed=self._subscribed(fleet, at),
                     exchanges=exchanges(

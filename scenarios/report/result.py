@@ -22,7 +22,7 @@ from twinloop.scenarios.judging.run import Run
 from twinloop.scenarios.judging.thresholds import Judge
 from twinloop.scenarios.judging.verdict import Verdict
 from twinloop.scenarios.planning import pairs, upgrades
-from twinloop.scenarios.report import figures
+from twinloop.scenarios.report import converters, figures
 from twinloop.scenarios.report.derived import derived_figures
 from twinloop.scenarios.report.told import told
 from twinloop.sim.accounts.latency import STAGES
@@ -236,6 +236,9 @@ def collect(
         data["places"] = places
     if world.books is not None and world.books.derived.units:
         data["derived"] = derived_figures(world.books.derived)
+    if world.field.converters:
+        data["converters"] = converters.figures(world)
+        notes = [*notes, *converters.stories(world)]
     if world.pairs:
         data["pairs"] = {pair.name: pairs.figures(pair) for pair in world.pairs}
         notes = [*notes, *(text for pair in world.pairs for text in pairs.stories(pair))]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from twinloop.components.host.component import Component
 from twinloop.components.releases.registry import Keys, Release, Version
@@ -96,6 +96,16 @@ class LinkSpec:
         )
 
 
+class Reached(NamedTuple):
+    """By which converter a device is reached, and on which serial link it sits behind that."""
+
+    converter: str = ""
+    serial_link: str = ""
+
+
+DIRECTLY = Reached()
+
+
 @dataclass(frozen=True, slots=True)
 class ConverterSpec:
     """A Modbus TCP to RTU converter: an endpoint on the network ``link``, master of the first line of
@@ -166,10 +176,18 @@ class DeviceSpec:
     """of one poll, one after the other: by them a timeout that nobody has said is fitted to its deadline"""
     own_manners: Manners | None = None
     """None: as its model"""
-    behind: str = ""
-    """the converter by which it is reached over ``link``"""
-    serial_link: str = ""
-    """of a device behind a converter: the link of the line on which it sits"""
+    reached: Reached = DIRECTLY
+    """by which converter it is reached over ``link``"""
+
+    @property
+    def behind(self) -> str:
+        """The converter by which it is reached, empty without one."""
+        return self.reached.converter
+
+    @property
+    def serial_link(self) -> str:
+        """Of a device behind a converter the link of the line on which it sits; else empty."""
+        return self.reached.serial_link
 
     @property
     def wires(self) -> str:

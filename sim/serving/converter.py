@@ -45,7 +45,7 @@ class ConverterCaller(ModbusCaller):
 
     def __init__(self, port: ConverterPort, write: Write, hang_up: Callable[[], None]) -> None:
         plant = port.plant
-        super().__init__(plant, [], write, hang_up)
+        super().__init__(plant, {}, write, hang_up)
         self._converter = port.converter
         self._guest = Guest(port.converter, self._hand, self._fallen)
         self._on_way = 0

@@ -649,6 +649,7 @@ NOT_WALKED: dict[str, dict[str, str]] = {
                 "fleets",
                 "overrides",
                 "links",
+                "converters",
                 "components",
                 "gateways",
                 "registry",
@@ -693,8 +694,12 @@ NOT_WALKED: dict[str, dict[str, str]] = {
     "Fleet": {
         "twin": "tests/scenarios/twin/test_twin.py",
         "believes": "tests/scenarios/planning/test_believed.py",
+        "behind": "tests/scenarios/test_converter.py",
         "protocol": "the table's five kinds of fleets",
     },
+    "Converter": dict.fromkeys(
+        ("line", "queue", "timeout", "connections", "silent", "absent"), "tests/sim/field/test_converter.py"
+    ),
     "MannersBlock": dict.fromkeys(
         ("connections", "write-single", "write-takes"), "tests/sim/field/test_manners.py"
     ),
