@@ -40,6 +40,7 @@ ROOMS = {
         "judging",
         "report",
         "wire",
+        "learning",
         "",
         "components",
         "exchanges",

@@ -32,6 +32,7 @@ from twinloop.scenarios.cli import (
     schema,
     serve,
 )
+from twinloop.scenarios.cli.device import command as device_commands
 from twinloop.scenarios.cli.evidence import diff, merge, size, sweep
 from twinloop.scenarios.cli.recordings import exchanges, replay
 from twinloop.scenarios.components import command as component_commands
@@ -96,6 +97,7 @@ app.command("diff")(diff.diff)
 app.command("migrate")(migrate.migrate)
 component_commands.app.command("replay")(replay.replay)
 component_commands.app.command("exchanges")(exchanges.exchanges)
+app.add_typer(device_commands.app, name="device")
 app.add_typer(component_commands.app, name="components")
 app.add_typer(registry.app, name="registry")
 _COMMANDS = (
@@ -114,6 +116,7 @@ _COMMANDS = (
     "size",
     "diff",
     "migrate",
+    "device",
     "components",
     "registry",
 )

@@ -12,7 +12,7 @@ from twinloop.devices.catalogue.recording import Recording, RecordingError, pars
 from twinloop.devices.catalogue.sunspec_any import PREFIX
 from twinloop.devices.model.device import DeviceModel
 from twinloop.scenarios.file.datasheet.reading import read_model
-from twinloop.scenarios.file.models import FILE_BYTES_MAX, Models
+from twinloop.scenarios.file.models import FILE_BYTES_MAX, NODESET, RECORDING, Models
 from twinloop.scenarios.text.document import Document
 from twinloop.scenarios.text.errors import ScenarioError, shown_path, unknown
 
@@ -47,3 +47,11 @@ def model_named(name: str, flag: str) -> DeviceModel:
         raise ScenarioError(
             flag, None, "", f"{shown_path(path)}: {getattr(error, 'strerror', None) or error}"
         ) from error
+
+
+def device_named(name: str, flag: str) -> DeviceModel:
+    """What ``device:`` of a scenario in this folder would mean: ``model_named``, and a recording or a
+    NodeSet2 file; raises ScenarioError."""
+    if name.startswith((RECORDING, NODESET)):
+        return Models(Document(Path(flag), {}, {}), Path()).of(name, ())
+    return model_named(name, flag)

@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Collection
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from twinloop.devices.model.nodes import node_address
-from twinloop.devices.model.protocols import PROTOCOLS
+from twinloop.devices.model.protocols import PROTOCOLS, DeviceProtocol
 from twinloop.scenarios.text.errors import ScenarioError, unknown
 from twinloop.scenarios.text.units import show_duration
 from twinloop.sim.model.spec import DeviceSpec, PlaceSpec, WorldSpec
@@ -195,11 +195,20 @@ def require_nodes(spec: WorldSpec) -> None:
         )
 
 
-def _place(device: DeviceSpec, url: str) -> tuple[int, PlaceSpec]:
-    """(unit id, place); raises ScenarioError."""
+@dataclass(frozen=True, slots=True)
+class Where:
+    """What a place's URL says. ``unit``: None where it says none."""
+
+    speaks: DeviceProtocol
+    unit: int | None
+    place: PlaceSpec
+
+
+def where(flag: str, url: str, name: str = "") -> Where:
+    """A place without a scenario; raises ScenarioError. ``name``: of the device that is there."""
 
     def wrong(text: str) -> ScenarioError:
-        return ScenarioError("--device", None, "", f"{device.name}={url}: {text}")
+        return ScenarioError(flag, None, "", f"{name}={url}: {text}" if name else f"{url}: {text}")
 
     try:
         parts = urlsplit(url)
@@ -208,28 +217,37 @@ def _place(device: DeviceSpec, url: str) -> tuple[int, PlaceSpec]:
         raise wrong(str(error)) from error
     if parts.scheme not in SCHEMES:
         raise wrong(f"expected {_FORMS}")
-    if parts.scheme != device.speaks.scheme:
-        raise wrong(f"{device.name} speaks {device.protocol}, not {SCHEMES[parts.scheme].name}")
+    speaks = SCHEMES[parts.scheme]
     if parts.username is not None or parts.fragment:
         raise wrong(f"expected {_FORMS}, without user or fragment")
-    if device.speaks.serial:
+    if speaks.serial:
         asked = parse_qs(parts.query, keep_blank_values=True)
         if host or not parts.path.strip("/") or [*asked] not in ([], ["unit"]):
             raise wrong(f"expected {_FORMS}")
         if "\0" in parts.path:
             raise wrong(f"expected {_FORMS}")
-        return _unit(asked.get("unit", [str(device.unit_id)])[0], wrong), PlaceSpec(
-            url, path=os.path.realpath(parts.path)
-        )
+        unit = _unit(asked["unit"][0], wrong) if asked else None
+        return Where(speaks, unit, PlaceSpec(url, path=os.path.realpath(parts.path)))
     if not host or parts.query or port == 0:
         raise wrong(f"expected {_FORMS}")
-    if port is None and not device.speaks.port:
-        raise wrong(f"expected a port: {device.protocol} has no registered one; {_FORMS}")
-    unit = device.unit_id
-    if device.speaks.registers:
-        known = UNITS_OF_TCP if parts.scheme == "tcp" else UNITS
-        unit = _unit(parts.path.strip("/") or str(unit), wrong, known)
-    return unit, PlaceSpec(url, host, port or device.speaks.port)
+    if port is None and not speaks.port:
+        raise wrong(f"expected a port: {speaks.name} has no registered one; {_FORMS}")
+    said = parts.path.strip("/") if speaks.registers else ""
+    unit = _unit(said, wrong, UNITS_OF_TCP if parts.scheme == "tcp" else UNITS) if said else None
+    return Where(speaks, unit, PlaceSpec(url, host, port or speaks.port))
+
+
+def _place(device: DeviceSpec, url: str) -> tuple[int, PlaceSpec]:
+    """(unit id, place); raises ScenarioError."""
+    found = where("--device", url, device.name)
+    if found.speaks is not device.speaks:
+        raise ScenarioError(
+            "--device",
+            None,
+            "",
+            f"{device.name}={url}: {device.name} speaks {device.protocol}, not {found.speaks.name}",
+        )
+    return device.unit_id if found.unit is None else found.unit, found.place
 
 
 def _unit(text: str, wrong: Callable[[str], ScenarioError], known: range = UNITS) -> int:

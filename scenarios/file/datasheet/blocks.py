@@ -105,9 +105,10 @@ def _response(value: Any) -> Any:
     if isinstance(value, dict):
         return value
     try:
-        return {"max": units.duration(value)}
+        units.duration(value)
     except ValueError as error:
         raise PydanticCustomError("quantity", "{text}", {"text": str(error)}) from error
+    return {"max": value}
 
 
 Whole = Annotated[int, BeforeValidator(_hexadecimal), WithJsonSchema(_WHOLE)]

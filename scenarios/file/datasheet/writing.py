@@ -6,6 +6,7 @@ Belongs here: a model as the text of a file, with as few keys as say it. Never: 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -19,11 +20,43 @@ from twinloop.scenarios.file.manners_block import shown as shown_manners
 from twinloop.scenarios.text.units import exact_duration
 
 _DEFAULT = Signal()
+_ONE_LINE = 1 << 20
+"""characters of a line: a point has one, however long it is"""
 
 
 def write_model(model: DeviceModel, like: str | None = None) -> str:
     """The file of a model, and the shipped one whose map it has; raises ValueError for one that moves by a
     process."""
+    return _dumped(model_keys(model, like))
+
+
+def file_text(data: Mapping[str, Any], reasons: Mapping[str, str] | None = None, head: str = "") -> str:
+    """The file of these keys, a line a point. ``reasons``: point -> what stands behind it as a comment;
+    ``head``: lines before the first key, as comments."""
+    reasons = reasons or {}
+    text = "".join(f"# {line}\n" for line in head.splitlines())
+    for key, value in data.items():
+        if key != "points":
+            text += _dumped({key: value}, None if isinstance(value, dict | list) else False)
+    text += "points:\n"
+    for name, point in data["points"].items():
+        key = yaml.safe_dump(name, width=_ONE_LINE, allow_unicode=True).splitlines()[0]
+        flow = yaml.safe_dump(
+            point, sort_keys=False, default_flow_style=True, width=_ONE_LINE, allow_unicode=True
+        )
+        text += f"  {key}: {flow.strip()}{f'  # {reasons[name]}' if name in reasons else ''}\n"
+    return text
+
+
+def _dumped(data: Mapping[str, Any], flow: bool | None = None) -> str:
+    return str(
+        yaml.safe_dump(dict(data), sort_keys=False, default_flow_style=flow, width=150, allow_unicode=True)
+    )
+
+
+def model_keys(model: DeviceModel, like: str | None = None) -> dict[str, Any]:
+    """The keys of a model's file, and the shipped one whose map it has; raises ValueError for one that moves
+    by a process."""
     if model.process is not None:
         raise ValueError(f"{model.name} moves by physics: it has no file")
     points = {point.name: _shown_point(point, model.step_ns) for point in model.points}
@@ -40,7 +73,7 @@ def write_model(model: DeviceModel, like: str | None = None) -> str:
     if like is None and model.constants:
         data["constants"] = _shown_constants(model)
     data["points"] = points
-    return yaml.safe_dump(data, sort_keys=False, default_flow_style=None, width=150, allow_unicode=True)
+    return data
 
 
 def _shown_profile(model: DeviceModel, alone: bool) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""``twinloop device``: the device on the user's desk."""
