@@ -5,7 +5,7 @@ Belongs here: the base of blocks. Never: keys (blocks.py, gateway_blocks.py, sch
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from pydantic import (
     BaseModel,
@@ -19,6 +19,9 @@ from pydantic_core import PydanticCustomError
 from twinloop.scenarios.file import format_1
 from twinloop.scenarios.text.errors import nearest
 
+UNSAID = ("behind", "converters")
+"""keys that stand in no dump while nothing is said: files that know nothing of them keep their digest"""
+
 
 class Block(BaseModel):
     """A mapping of the file: unknown keys are refused with the nearest known one."""
@@ -27,15 +30,12 @@ class Block(BaseModel):
         strict=True, extra="forbid", frozen=True, populate_by_name=True, use_attribute_docstrings=True
     )
 
-    unsaid: ClassVar[tuple[str, ...]] = ()
-    """keys that stand in no dump while nothing is said: files that know nothing of them keep their digest"""
-
     @model_serializer(mode="wrap")
     def _said(self, usual: SerializerFunctionWrapHandler) -> dict[str, Any]:
         told: dict[str, Any] = usual(self)
-        for key in self.unsaid:
-            if not getattr(self, key):
-                told.pop(key, None)
+        for key in UNSAID:
+            if key in told and not told[key]:
+                del told[key]
         return told
 
     @model_validator(mode="before")

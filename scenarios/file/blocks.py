@@ -106,8 +106,6 @@ class Fleet(Block):
     ``sampling``. With a ``twin`` they begin where that recording ends.
     """
 
-    unsaid = ("behind",)
-
     device: str
     """The device model: a name of `twinloop list devices`, `sunspec/N`, or a file beside the scenario:
     `model/FILE.yaml`, `nodeset/FILE.xml`, `recording/FILE.csv`. `sunspec/160:3` has three instances of each

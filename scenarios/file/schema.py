@@ -240,8 +240,6 @@ class Pace(Block):
 class Scenario(Block):
     """The whole file."""
 
-    unsaid = ("converters",)
-
     format: Annotated[int, Field(ge=format_1.FORMAT, le=format_1.FORMAT)]
     """Version of the file format, 2. Files of format 1 still run, with a note; `twinloop migrate` rewrites
     them."""

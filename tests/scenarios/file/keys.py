@@ -643,6 +643,7 @@ NOT_WALKED: dict[str, dict[str, str]] = {
             ("format", "name", "description", "incident", "expect"), "a plan of what to judge or to read"
         ),
         "pace": "wire alone",
+        "converters": "Converter",
         "observe": "serve --judge alone",
         **dict.fromkeys(
             (

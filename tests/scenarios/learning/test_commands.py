@@ -242,3 +242,24 @@ def test_what_the_installed_mbpoll_prints(tmp_path: Path) -> None:
     copied = Device(begin("p", str(file)).model, "p/1", 1, 0)
     copied.advance(0)
     assert copied.image.read_words("holding", 0, 16) == server.device.image.read_words("holding", 0, 16)
+
+
+def test_ctrl_c_leaves_a_file_and_is_130(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    server, target = (
+        ModbusServer(Device(begin("p", "press-sensor").model, "d/1", 1, 7)),
+        tmp_path / "found.yaml",
+    )
+    monkeypatch.setattr("twinloop.scenarios.cli.device.probing.time.sleep", interrupt)
+    with listening(lambda data: server.respond(data, 0)) as port:
+        url = f"tcp://127.0.0.1:{port}/1"
+        assert main(["device", "probe", url, "--registers", "holding:0..15", "-o", str(target)]) == 130
+    assert (
+        "note: ended early: interrupted after 1 look; what was learned until then stays"
+        in capsys.readouterr().out
+    )
+    assert read_model(target.read_text(), target, "l").points
