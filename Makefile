@@ -20,15 +20,15 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 demo: $(VENV)/.run            ## install, run the quickstart scenario, print its verdict
 	$(BIN)/twinloop run quickstart
 
-test: $(VENV)/.dev lint       ## install with the dev tools, lint, run the suite but for its long tests
-	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not long"  # tests on sockets mostly wait
+test: $(VENV)/.dev lint       ## install with the dev tools, lint, run the suite but for its long tests and those of `make test-tools`
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not long" --ignore tests/tools  # tests on sockets mostly wait
 
 test-long: $(VENV)/.dev       ## the long tests of the suite: those of more than 1.5 s of CPU time (tests/long.txt)
 	$(BIN)/python -m pytest -n 3 --dist worksteal -m long
 
 test-tools: $(VENV)/.dev      ## what works with other people's tools: a Dask cluster of real processes, Perfetto, Parquet, OpenTelemetry, report pages in Chromium, captures in tshark; skipped without them
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,cluster,perfetto,parquet,otlp]'
-	$(BIN)/python -m pytest tests/tools tests/scenarios/export
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,cluster,perfetto,parquet,otlp,pcap]'
+	$(BIN)/python -m pytest tests/tools tests/scenarios/export tests/scenarios/exchanges
 
 test-foreign: $(VENV)/.dev    ## clients that nobody here wrote against `twinloop serve`, in the versions of tests/foreign/clients.toml, each in an environment of its own; those that aren't to be had are skipped with a word
 	cd tests/foreign && npm install --no-package-lock --no-audit --no-fund --loglevel=error || echo "npm can't install; its clients are skipped"
