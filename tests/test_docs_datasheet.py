@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 import twinloop
+from tests.steady import steady
 from twinloop.scenarios.file.datasheet.blocks import ModelFile, PointBlock
 from twinloop.scenarios.file.datasheet.reading import read_model
 
@@ -70,6 +71,7 @@ def typed(commands: list[str]) -> str:
     return "\n".join([*out, "wait $!", ""])
 
 
+@steady
 def test_from_an_empty_folder_and_the_page_alone_to_two_verdicts(tmp_path: Path) -> None:
     """Described, served, polled and judged."""
     assert len(COMMANDS) <= COMMANDS_MAX

@@ -225,10 +225,23 @@ class ElsewhereWitness:
         self, near: Witness, serving: Elsewhere, env: Environment, index: int, device: Device
     ) -> None:
         self._near, self._serving, self._env, self._index, self._device = near, serving, env, index, device
-        self._begun_ns = 0
-        self.asks_later, self.absent = True, 0
+        self._begun_ns, self._absent = 0, -1
+        self.asks_later = True
         self.at, self.exactly, self.shown, self.valueless = near.at, near.exactly, near.shown, near.valueless
         self.holds, self.likely = near.holds, near.likely
+
+    @property
+    def absent(self) -> int:
+        """Points of ours that the serving process says the device hasn't got, as bits; 0 as long as it has
+        said nothing."""
+        if self._absent < 0:
+            has = self._serving.points.get(self._device.name)
+            if has is None:
+                return 0
+            self._absent = sum(
+                1 << i for i, point in enumerate(self._device.model.points) if point.name not in has
+            )
+        return self._absent
 
     def begin(self) -> None:
         """A call begins."""

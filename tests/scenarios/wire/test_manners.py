@@ -3,6 +3,9 @@ and this one's gateway reads over sockets and a pseudo-terminal."""
 
 from __future__ import annotations
 
+import re
+import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -79,6 +82,64 @@ expect:
 """
 """twins: two lines with two devices each, those of the first with one unit id. idle: each poll finds its connection closed, and dials anew: the old one has gone by then, so one is enough."""
 
+BELIEVED = TWO.replace(
+    "  b:", "  ghost: {address: 50, type: u16, signal: {kind: constant, level: 3}}\n  b:", 1
+)
+HOLED = """\
+format: 1
+title: registers that may not be touched between those that may
+source: ours
+step: 1 s
+holes: refused
+largest-read: 2
+points:
+  a: {address: 0, type: u16, signal: {kind: constant, level: 7}}
+  b: {address: 2, type: u16, signal: {kind: constant, level: 8}}
+  c: {address: 3, type: u16, signal: {kind: constant, level: 9}}
+  d: {address: 4, type: u16, signal: {kind: constant, level: 10}}
+"""
+SHARES = f"""\
+{HEAD.replace("  normalize", "  again: {wasm: modbus-driver.wasm, grants: [fieldbus, clock, log], limits: {deadline: 95 ms}, with: {timeout: 90 ms, busy-wait: 5 ms, retries: '5'}}" + chr(10) + "  normalize", 1)}fleets:
+  all: {{{TCP}, driver: driver, manners: {{busy: 100 %}}}}
+  half: {{{TCP.replace("poll: 1 s", "poll: 100 ms")}, driver: again, manners: {{busy: 50 %}}}}
+  coin: {{{TCP.replace("poll: 1 s", "poll: 100 ms")}, driver: driver, manners: {{busy: 50 %}}}}
+expect:
+  - count(samples.missed{{fleet=all,cause=rejected}}) == 6
+  - count(samples.missed{{fleet=half}}) <= 8
+  - count(samples.missed{{fleet=coin,cause=rejected}}) >= 12
+  - count(samples.missed{{fleet=coin}}) <= 48
+"""
+"""coin: 60 requests, each busy by half: 30, give or take 4.6 times their deviation of 3.9. half: 60 requests that are sent six times: 60 / 64, and never more than 8 (one in a million)."""
+HOLES = f"""\
+{HEAD}fleets:
+  holed: {{{TCP.replace("two", "holed")}, driver: driver}}
+  ghost: {{{TCP}, believes: model/believed.yaml, driver: driver}}
+expect:
+  - count(samples.missed{{fleet=holed}}) == 0
+  - count(samples.missed{{fleet=ghost,cause=device}}) == 3
+  - count(samples.missed{{fleet=ghost}}) == 3
+  - last(value{{device=ghost/1,point=a}}) == 7
+  - last(value{{device=ghost/1,point=b}}) == 8
+"""
+"""holed: a block over the hole is exception 02, one of three registers 03; the driver asks in pieces, in its first poll already. ghost: a point of the believed table that the device hasn't got: what its register holds is no value of it."""
+BEHIND = f"""\
+{HEAD.replace("lines: 2", "lines: 1")}converters:
+  moxa: {{line: line, timeout: 100 ms}}
+fleets:
+  meters: {{{TCP}, behind: moxa, count: 3, driver: driver}}
+  quiet: {{{TCP}, behind: moxa, driver: driver}}
+timeline:
+  - {{at: 0 s, device-fault: quiet/1, kind: silent}}
+  - {{at: 1500 ms, write: meters/2, point: a, value: 12}}
+expect:
+  - count(samples.missed{{fleet=meters}}) == 0
+  - count(samples.missed{{fleet=quiet,cause=rejected}}) == 6
+  - count(commands.failed) == 0
+  - last(value{{device=meters/2,point=a}}) == 12
+  - last(value{{device=meters/3,point=a}}) == 7
+"""
+"""quiet: silence on the line is exception 0B of the converter, not of the driver's timeout."""
+
 FAULTS = {
     "silent": "timeout",
     "slow, delay: 800 ms": "timeout",
@@ -109,13 +170,16 @@ def faulty() -> str:
 
 @steady
 @pytest.mark.parametrize(
-    ("text", "devices"), [(MANY, 10), (ALONE, 5), (faulty(), 10)], ids=["many", "alone", "faults"]
+    ("text", "devices"),
+    [(MANY, 10), (ALONE, 5), (SHARES, 3), (HOLES, 2), (BEHIND, 4), (faulty(), 10)],
+    ids=["many", "alone", "shares", "holes", "behind", "faults"],
 )
 def test_the_same_on_both_arms(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, devices: int
 ) -> None:
     (tmp_path / "model").mkdir(exist_ok=True)
-    (tmp_path / "model" / "two.yaml").write_text(TWO, encoding="utf-8")
+    for name, model in (("two", TWO), ("holed", HOLED), ("believed", BELIEVED)):
+        (tmp_path / "model" / f"{name}.yaml").write_text(model, encoding="utf-8")
     with serving(tmp_path, text, devices) as (at, _):
         code = main(["attach", str(tmp_path / "s.yaml"), "--map", str(at)])
         out = capsys.readouterr().out
@@ -123,3 +187,48 @@ def test_the_same_on_both_arms(
     code = main(["run", str(tmp_path / "s.yaml")])
     out = capsys.readouterr().out
     assert code == 0, out
+
+
+DROPPED = f"""\
+{HEAD.replace("timeout: 600 ms", "timeout: 200 ms, retries: '2'")}fleets:
+  one: {{{TCP.replace("poll: 1 s", "poll: 250 ms")}, driver: driver, manners: {{connections: 1, more: drop-first}}}}
+expect: [count(samples.missed) == 0]
+"""
+READ_A = bytes.fromhex("0001 0000 0006 01 03 0000 0001")
+A = bytes.fromhex("0001 0000 0005 01 03 02 0007")
+
+
+@steady
+def test_a_second_client_drops_the_gateway_which_dials_anew(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another client comes every 0.3 s, is answered, and is dropped in its turn when the driver dials."""
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "two.yaml").write_text(TWO, encoding="utf-8")
+    over, heard, dropped = threading.Event(), [], []
+
+    def intrude(port: int) -> None:
+        while not over.wait(0.3):
+            with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+                client.sendall(READ_A)
+                heard.append(client.recv(64))
+                client.settimeout(1)
+                try:
+                    dropped.append(client.recv(64))
+                except TimeoutError:
+                    continue
+
+    with serving(tmp_path, DROPPED, 1) as (at, _):
+        found = re.search(r"tcp://127\.0\.0\.1:(\d+)/1", at.read_text(encoding="utf-8"))
+        assert found
+        thread = threading.Thread(target=intrude, args=(int(found[1]),))
+        thread.start()
+        try:
+            code = main(["attach", str(tmp_path / "s.yaml"), "--map", str(at)])
+        finally:
+            over.set()
+            thread.join()
+    assert code == 0, capsys.readouterr().out
+    assert set(heard) == {A}
+    assert len(dropped) >= 3
+    assert set(dropped) == {b""}

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import csv
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 from pymodbus.client import ModbusTcpClient
 
 from tests.components.test_modbus_driver import ask, driver
@@ -108,6 +110,43 @@ def test_every_type_served_and_attached(tmp_path: Path, capsys: pytest.CaptureFi
         text = out.read_text(encoding="utf-8")
         assert '"wrong": 0' in text
         assert f'"due": {3 * len(model.points)}' in text
+
+
+MAPS_AT_ONCE = 6
+
+
+@settings(
+    max_examples=3,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # over sockets, shrinking takes minutes
+)
+@given(points=st.lists(maps(), min_size=MAPS_AT_ONCE, max_size=MAPS_AT_ONCE))
+def test_random_maps_are_attached(tmp_path: Path, points: list[tuple[Point, ...]]) -> None:
+    """A fleet for each map, all served by another process: what the driver says of each over its socket is
+    what it says of the simulated one, and what the device shows."""
+    file = scenario(tmp_path, DeviceModel("model/m.yaml", "random", "ours", ("modbus-tcp",), points[0]), 2)
+    text = file.read_text(encoding="utf-8")
+    (line,) = (one for one in text.splitlines(keepends=True) if "device: model/m.yaml" in one)
+    fleets = []
+    for number, one in enumerate(points):
+        model = DeviceModel(f"model/m{number}.yaml", "random", "ours", ("modbus-tcp",), one)
+        (tmp_path / "model" / f"m{number}.yaml").write_text(write_model(model), encoding="utf-8")
+        fleets.append(line.replace("presses:", f"f{number}:").replace("m.yaml", f"m{number}.yaml"))
+    text = text.replace(line, "".join(fleets)).replace("duration:", "pace: {tolerance: 30 s}\nduration:")
+    out = tmp_path / "attached.json"
+    with serving(tmp_path, text, devices=MAPS_AT_ONCE) as (at, _):
+        main(["attach", str(file), "--map", str(at), "--json", str(out)])
+    found = json.loads(out.read_text(encoding="utf-8"))["results"][0]
+    _, simulated = run_json(file)
+    assert found["ledger"]["due"] == simulated["ledger"]["due"] == 2 * sum(len(one) for one in points)
+    texts = sum(point.text is not None for one in points for point in one)
+    for document, untold in ((found, 2 * texts), (simulated, 0)):  # who serves tells numbers only
+        truth, bad = document["truth"], document["quality"]["readings"]["bad"]
+        assert truth["wrong"] == 0, truth["example"]
+        assert truth["checked"] == truth["readings"] - sum(bad.values()) - untold
+    assert found["truth"]["readings"] == simulated["truth"]["readings"]
+    assert found["quality"]["readings"]["bad"] == simulated["quality"]["readings"]["bad"]
 
 
 def test_record_writes_every_value_exactly(tmp_path: Path) -> None:

@@ -343,3 +343,22 @@ def test_who_listens_at_a_served_field_says_little(host: Host) -> None:
     assert (one.gone, other.gone, third.gone) == (False, True, True)
     assert list(showing.listeners) == [one.caller]
     assert desk.plant.limits == {"not-twinloop": 2}
+
+
+def test_a_point_that_the_serving_process_has_not_got_is_absent() -> None:
+    """From when on it has said which points there are."""
+    talk = Talk()
+    assert talk.witness.absent == 0
+    other = Talk.__new__(Talk)
+    other.__dict__ |= talk.__dict__
+    other.serving = Elsewhere(lambda: 0)
+    other.witness = ElsewhereWitness(
+        Nobody(),
+        other.serving,
+        talk.env,
+        0,
+        Device(model=talk.witness._device.model, name="m/1", unit_id=1, key=5),
+    )
+    assert other.witness.absent == 0, "nobody has said anything"
+    other.say({**HELLO, "models": [["level"]]})
+    assert other.witness.absent == 0b10
