@@ -53,11 +53,15 @@ class Shown(NamedTuple):
 
 
 class Witness(Protocol):
-    """Of one device on one gateway. ``asks_later``: is ``read_later`` to be told? ``absent``: points that
-    its gateway believes in and the device hasn't got, as bits: nothing that is read there is theirs."""
+    """Of one device on one gateway. ``asks_later``: is ``read_later`` to be told?"""
 
     asks_later: bool
-    absent: int
+
+    @property
+    def absent(self) -> int:
+        """Points that its gateway believes in and the device hasn't got, as bits: nothing that is read there
+        is theirs."""
+        ...
 
     def begin(self) -> None:
         """A call begins."""
