@@ -20,6 +20,7 @@ from tests.plants import plant
 from tests.scenarios.cli.test_cli import TINY, run_json
 from tests.scenarios.wire.test_attach import serving
 from tests.sim.serving.test_served import Desk, bare
+from tests.steady import steady
 from twinloop.components.host.host import Host
 from twinloop.devices.model.device import Device, DeviceModel
 from twinloop.devices.model.encodings import ENCODINGS
@@ -86,6 +87,7 @@ def test_a_random_map_is_read_as_it_is_shown(tmp_path: Path, points: tuple[Point
     assert code in (0, 1)
 
 
+@steady
 def test_every_type_served_and_attached(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A client of its own reads the registers; then the shipped driver reads the same device over the same
     socket, and all that it says is what the device shows."""
