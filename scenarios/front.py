@@ -103,7 +103,7 @@ def _made(data: Any, file: Path) -> Scenario:
 
 
 def _scenario(loaded: Loaded) -> Scenario:
-    return Scenario(loaded.scenario, loaded.document, loaded.models)
+    return Scenario(loaded.scenario, loaded.document, loaded.models, loaded.boards)
 
 
 def _merged(old: Any, new: Any) -> Any:

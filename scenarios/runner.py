@@ -16,11 +16,13 @@ from pathlib import Path
 
 from twinloop.components.host.call_state import NeedsFibers
 from twinloop.components.host.host import Host
+from twinloop.scenarios import banded
 from twinloop.scenarios.checking import foreseen, refusal
 from twinloop.scenarios.collector import COLLECTOR
 from twinloop.scenarios.determinism import Comparison, RecordedTrace
 from twinloop.scenarios.file.load import Loaded, known_as, of_an_old_format, of_ignored_packages
 from twinloop.scenarios.judging.judged import Judged
+from twinloop.scenarios.judging.pressing import pressing
 from twinloop.scenarios.judging.thresholds import Judge, read_expectations
 from twinloop.scenarios.judging.verdict import NOT_KEPT, Verdict, exit_code, on_the_wire
 from twinloop.scenarios.planning.plan import Planner
@@ -63,6 +65,10 @@ class Options:
     """clock ``paced``: simulated time at so many times the wall's; None is clock ``virtual``"""
     progress: Callable[[int, int], None] | None = None
     """called with (simulated ns so far, ns in all)"""
+    band: str = banded.AUTO
+    """are the ends of the bands run, too: verdict.BANDS. On the wire they never are"""
+    plain: bool = False
+    """judge by what is measured alone: at an end of the bands"""
     strict: bool = False
     """only for the command that repeats the run"""
     started: Callable[[World], None] | None = None
@@ -129,6 +135,8 @@ def _run(loaded: Loaded, options: Options, host: Host) -> Result:
         finally:
             if folder is not None:
                 folder.close()
+        if options.band != banded.NEVER and not options.places:
+            result = _at_the_ends(loaded, spec, host, options, planner.notes, result)
         if recording is not None:
             result = _again(loaded, spec, host, options, planner.notes, result, recording)
         if folder is not None:
@@ -222,7 +230,7 @@ def _once(
             world.progress = lambda now_ns: report(now_ns, whole)
         if options.started is not None:
             options.started(world)
-        judge = Judge(world, read_expectations(loaded))
+        judge = Judge(world, read_expectations(loaded), options.plain)
         with contextlib.ExitStack() as watched:
             for watch in options.watches:
                 watched.enter_context(watch(world, folder))
@@ -280,7 +288,18 @@ def _judged(loaded: Loaded, world: World, judge: Judge, options: Options, notes:
     )
     if error:
         result.data["broken"] = error
-    return replace(result, error=error)
+    pressed = () if error or options.plain else tuple(pressing(world, judged))
+    return replace(result, error=error, pressing=pressed)
+
+
+def _at_the_ends(
+    loaded: Loaded, spec: WorldSpec, host: Host, options: Options, notes: list[str], nominal: Result
+) -> Result:
+    """What the ends of the bands leave of a verdict; the run itself stays the nominal one."""
+    if options.band == banded.AUTO and (not nominal.pressing or nominal.verdict is Verdict.FAIL):
+        return nominal
+    plain = replace(options, out=None, speed=None, watches=(), progress=None, plain=True)
+    return banded.settled(spec, nominal, lambda world: _once(loaded, world, host, plain, notes, None, None))
 
 
 def _again(
@@ -321,6 +340,8 @@ def command(loaded: Loaded, seed: int, options: Options) -> str:
     ]
     for gateway, board in options.boards.items():
         parts += ["--board", f"{gateway}={board}"]
+    if options.band != banded.AUTO:
+        parts += ["--band", options.band]
     for setting in loaded.document.settings:
         parts += ["--set", setting]
     return shlex.join([*parts, "--strict"] if options.strict else parts)

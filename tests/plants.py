@@ -11,8 +11,9 @@ from twinloop.components.host.host import Host
 from twinloop.components.releases.demo_registry import DEMO_KEY, marked
 from twinloop.components.releases.registry import Version, sign, trust
 from twinloop.devices.catalogue.catalog import model
+from twinloop.scenarios.file.boards import reading as boards
+from twinloop.scenarios.file.boards.programs import hosts
 from twinloop.sim.kernel.clock import MS, US, S
-from twinloop.sim.model.boards import BOARDS
 from twinloop.sim.model.spec import (
     Action,
     ComponentSpec,
@@ -111,7 +112,8 @@ def plant(
     )
     gateway = GatewaySpec(
         "gw",
-        BOARDS[board],
+        boards.shipped(board),
+        hosts()["rust-typed"],
         transform.name,
         policy.name,
         uplink or UplinkSpec("cloud"),

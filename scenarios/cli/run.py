@@ -14,6 +14,7 @@ import typer
 from twinloop.scenarios.cli.finding import SET_HELP, settings_of
 from twinloop.scenarios.cli.running import STRICT_HELP, Outputs, refused, run_all, scenarios_of
 from twinloop.scenarios.export.asked import Asked, Otlp, exports_of
+from twinloop.scenarios.judging.verdict import BANDS
 from twinloop.scenarios.text.errors import ScenarioError
 
 if TYPE_CHECKING:
@@ -110,6 +111,14 @@ _Cluster = Annotated[
     ),
 ]
 
+_Band = Annotated[
+    str,
+    typer.Option(
+        help="run the scenario at both ends of the bands of modelled prices, too: where they could turn the "
+        "verdict, always, or never (then what they could turn is UNSURE)",
+        metavar="auto|always|never",
+    ),
+]
 _Watch = Annotated[
     bool, typer.Option("--watch", help="run once more whenever a file of the scenarios has changed")
 ]
@@ -133,6 +142,7 @@ def run(
     out: _Out = None,
     strict: Annotated[bool, typer.Option("--strict", help=STRICT_HELP)] = False,
     check: _Check = False,
+    band: _Band = "auto",
     clock: _Clock = "virtual",
     speed: _Speed = None,
     seeds: _Seeds = None,
@@ -167,7 +177,13 @@ def run(
     outputs = Outputs(json_file, junit, out, github, html, perfetto, spans.file, pcap, exchanges)
     outputs.check(files)
     options = Options(
-        seed=seed, boards=_boards(board or []), check=check, strict=strict, speed=pace, wire=clock == "wire"
+        seed=seed,
+        boards=_boards(board or []),
+        check=check,
+        strict=strict,
+        speed=pace,
+        wire=clock == "wire",
+        band=_band(band),
     )
     beside = {"--seed": seed is not None, "--check": check, "--clock": clock != "virtual", "--github": github}
     beside |= asked.flags()
@@ -276,6 +292,14 @@ def _many(
     many = Many(seeds, jobs, (require or "").strip(), part, (cluster or "").strip())
     many.check()
     return many
+
+
+def _band(text: str) -> str:
+    if text not in BANDS:
+        raise ScenarioError(
+            "--band", None, "", f'expected {", ".join(BANDS[:-1])} or {BANDS[-1]}, got "{text}"'
+        )
+    return text
 
 
 def _boards(pairs: list[str]) -> dict[str, str]:

@@ -85,7 +85,7 @@ def try_(
     """Make the recorded calls, compare what comes back, and tell what they cost on each board. Exit code 1
     when something differs."""
     from twinloop.scenarios.components.recorded import component_in, read_calls, tried
-    from twinloop.sim.model.boards import BOARDS
+    from twinloop.scenarios.file.boards.reading import names
 
     wasm = component_in(wasm)
     file = wasm.with_suffix(".cases.yaml") if cases is None else cases
@@ -105,7 +105,7 @@ def try_(
             f"{max(one.imports for one in spent)} imports at most"
         )
     print("cpu time, the longest of each, modelled (twinloop boards says from what):")
-    for board in BOARDS:
+    for board in names():
         times = "  ".join(
             f"{name} {show_duration(max(one.on(board) for one in spent))}" for name, spent in rows.items()
         )

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from twinloop.components.contract.contract import Framing, Settings
 from twinloop.components.host.component import Component
 from twinloop.components.host.host import Host
 from twinloop.components.host.outcome import Fault
+from twinloop.scenarios.file.boards.programs import default_host
+from twinloop.scenarios.file.boards.reading import shipped
 from twinloop.sim.accounts.latency import DRIVER, StageTimes
 from twinloop.sim.gateway.call import START, call
 from twinloop.sim.gateway.slot import Slot
@@ -23,7 +26,7 @@ from twinloop.sim.kernel.trace import Trace
 from twinloop.sim.kernel.wallclock import WallClock
 from twinloop.sim.machine.budget import Budget, CpuProfile, Meter
 from twinloop.sim.machine.machine import Machine
-from twinloop.sim.model.boards import BOARDS
+from twinloop.sim.model.boards import prices
 from twinloop.sim.model.spec import ComponentSpec
 from twinloop.sim.model.wasi import WasiSpec
 
@@ -36,7 +39,6 @@ DEADLINE_NS = 60 * S
 class Terms:
     """What a component is tried on: prices of a CPU, limits of a call, of its start, of memory and state."""
 
-    board: str
     profile: CpuProfile
     deadline_ns: int
     start_ns: int
@@ -107,12 +109,17 @@ class Spent:
     calls: int
     imports: int
     values: int
+    bytes: int
     waited_ns: int
 
     def on(self, board: str) -> int:
-        """Its CPU time on a board, ns."""
-        profile = CpuProfile.of(BOARDS[board], metered=False, small_reservation=False)
-        return profile.cpu_ns(self.fuel, self.calls, self.imports, self.values)
+        """Its CPU time on a board that ships, under the host program that most people ship, ns."""
+        return _profile(board).cpu_ns(self.fuel, self.calls, self.imports, self.values, self.bytes)
+
+
+@cache
+def _profile(board: str) -> CpuProfile:
+    return CpuProfile.of(prices(shipped(board), default_host(), None, False, False))
 
 
 class Trial:
@@ -123,8 +130,8 @@ class Trial:
         self, host: Host, name: str, component: Component, wasi: WasiSpec, terms: Terms | None = None
     ) -> None:
         self.env = self._env = Environment()
-        board = BOARDS[BOARD if terms is None else terms.board]
-        budget = Budget(board, metered=False, small_reservation=False)
+        board = shipped(BOARD)
+        budget = Budget(board, prices(board, default_host(), None, False, False))
         self._machine = Machine(
             env=self._env, index=0, name="trial", board=board, trace=Trace(self._env), budget=budget,
             clock=WallClock(), syncs=False,
@@ -173,7 +180,7 @@ class Trial:
         self, export: str, arguments: Sequence[Any], returns_batch: bool = False
     ) -> tuple[Fault | None, Spent]:
         began = self._env.now
-        fuel, calls, imports, values = self._used()
+        before = self._used()
         found: list[Fault | None] = []
 
         def steps() -> Steps:
@@ -197,13 +204,12 @@ class Trial:
         self._env.run()
         after = self._used()
         took_ns = self._env.now - began
-        return found[0], Spent(
-            after[0] - fuel, after[1] - calls, after[2] - imports, after[3] - values, took_ns
-        )
+        fuel, calls, imports, values, count = (now - then for now, then in zip(after, before, strict=True))
+        return found[0], Spent(fuel, calls, imports, values, count, took_ns)
 
-    def _used(self) -> tuple[int, int, int, int]:
+    def _used(self) -> tuple[int, int, int, int, int]:
         meter = self.slot.meter
-        return meter.fuel + meter.start_fuel, meter.calls, meter.imports, meter.values
+        return meter.fuel + meter.start_fuel, meter.calls, meter.imports, meter.values, meter.bytes
 
     @property
     def stderr(self) -> str:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from twinloop.scenarios.text.units import show_ratio
-from twinloop.sim.model.boards import BOARDS
 
 USED_UP = 0.9
 """share from which something is named as what limits"""
@@ -37,9 +36,8 @@ def limits(entry: dict[str, Any]) -> list[Limit]:
 
 def _of_gateway(name: str, gateway: dict[str, Any]) -> list[Limit]:
     found = [Limit(f"cores of {name}", gateway["cpu_ratio"])]
-    board = BOARDS.get(gateway["board"])
-    if board is not None:
-        found.append(Limit(f"memory of {name}", gateway["memory_peak_bytes"] / board.memory_bytes))
+    if gateway["memory_bytes"]:
+        found.append(Limit(f"memory of {name}", gateway["memory_peak_bytes"] / gateway["memory_bytes"]))
     uplink, store = gateway["uplink"], gateway["store"]
     found.append(Limit(f"uplink window of {name}", uplink["window_peak"] / uplink["window"]))
     if store is not None:

@@ -29,7 +29,6 @@ from twinloop.scenarios.text.errors import ScenarioError, unknown
 from twinloop.sim.kernel.clock import S
 from twinloop.sim.kernel.wallclock import EPOCH_NS
 from twinloop.sim.machine.budget import CpuProfile
-from twinloop.sim.model.boards import BOARDS
 from twinloop.sim.model.wasi import Folder, WasiSpec
 
 COMMAND = "components replay"
@@ -246,21 +245,18 @@ class _Line:
         self._names = place.names()
         self._same = component.sha256 == place.sha256
         terms = place.terms
-        if terms.board not in BOARDS:
-            raise ScenarioError(
-                file, None, "$.terms.board", f"{unknown('board', terms.board, BOARDS)}; {CURE}"
-            )
         folders = tuple(
             Folder(path, read_only, quota, tuple((name, bytes.fromhex(text)) for name, text in files))
             for path, read_only, quota, files in terms.folders
         )
         packages = terms.wasi if self._same else tuple(dict.fromkeys((*terms.wasi, "wasi:clocks")))
         wasi = WasiSpec(packages, folders, (), terms.environment, terms.arguments)
-        profile = CpuProfile(*terms.prices, BOARDS[terms.board].band(), terms.cpu_ns is not None)
+        prices = terms.prices if len(terms.prices) == 5 else (*terms.prices, terms.prices[3])
+        profile = CpuProfile(*prices)  # before there was a price of a byte, it was a value's
         self.trial = trial.Trial(
             host, place.component, component, wasi,
             trial.Terms(
-                terms.board, profile, terms.deadline_ns, terms.start_ns, terms.cpu_ns, terms.memory_bytes,
+                profile, terms.deadline_ns, terms.start_ns, terms.cpu_ns, terms.memory_bytes,
                 terms.state_bytes,
             ),
         )  # fmt: skip

@@ -107,15 +107,15 @@ class TellingMeter(Meter):
         super().__init__(profile)
         self._told = told
 
-    def charge(self, fuel: int, calls: int, imports: int, values: int) -> int:
+    def charge(self, fuel: int, calls: int, imports: int, values: int, count: int) -> int:
         """Account for one segment; returns its time in ns."""
-        time_ns = super().charge(fuel, calls, imports, values)
+        time_ns = super().charge(fuel, calls, imports, values, count)
         self._told(time_ns)
         return time_ns
 
-    def charge_start(self, fuel: int, calls: int, imports: int, values: int) -> int:
+    def charge_start(self, fuel: int, calls: int, imports: int, values: int, count: int) -> int:
         """The same for a segment of start code."""
-        time_ns = super().charge_start(fuel, calls, imports, values)
+        time_ns = super().charge_start(fuel, calls, imports, values, count)
         self._told(time_ns)
         return time_ns
 
@@ -142,6 +142,6 @@ def watch(machine: Machine, held: Held) -> dict[str, Meter]:
 def works(machine: Machine) -> dict[int, str]:
     """Time -> which of the host's works takes that long on this board, at the speed that it has now."""
     budget = machine.budget
-    prices = {name: figure.value for name, figure in machine.board.host_ns.items()}
-    prices["new instance"] = machine.board.instantiate_ns.value
+    prices = {name: figure.value for name, figure in budget.prices.work_ns.items()}
+    prices["new instance"] = budget.prices.instantiate_ns.value
     return {budget.work_ns(price_ns): name.replace("_", " ") for name, price_ns in prices.items()}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -207,8 +208,8 @@ def _folder(folder: Folder) -> tuple[str, bool, int, tuple[tuple[str, str], ...]
     return folder.path, folder.read_only, folder.quota_bytes, files
 
 
-def _prices(profile: CpuProfile) -> tuple[int, int, int, int]:
-    return profile.fuel_ps, profile.call_ps, profile.import_ps, profile.value_ps
+def _prices(profile: CpuProfile) -> tuple[int, ...]:
+    return astuple(profile)
 
 
 class _Timed:

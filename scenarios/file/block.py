@@ -19,7 +19,7 @@ from pydantic_core import PydanticCustomError
 from twinloop.scenarios.file import format_1
 from twinloop.scenarios.text.errors import nearest
 
-UNSAID = ("behind", "converters")
+UNSAID = ("behind", "converters", "host", "runtime")
 """keys that stand in no dump while nothing is said: files that know nothing of them keep their digest"""
 
 

@@ -191,8 +191,16 @@ class Gateway(Block):
     """A gateway, or one that stands by for another."""
 
     board: str
-    """The computer that the gateway runs on, of `twinloop boards`: CPU speed, cores, memory, flash. `--board`
-    on the command line replaces it."""
+    """The computer that the gateway runs on, of `twinloop boards`: CPU speed, cores, memory, flash; or a
+    board file of your own, as a path from the scenario's folder such as `./iot2050.yaml`. `--board` on the
+    command line replaces it."""
+    host: Name | None = None
+    """The program that calls the components (`twinloop boards --hosts`): what a call, an import and each
+    value cost depends on it. Left out: `rust-typed`, and a verdict that would turn under `c-api` is
+    UNSURE."""
+    runtime: Name | None = None
+    """What executes the components (`twinloop boards --runtimes`). Left out: the board's own, wasmtime on all
+    boards that ship."""
     transform: Name
     """Name of the component that all samples pass after their driver, to convert or check them. One instance
     serves the whole gateway."""

@@ -10,11 +10,13 @@ from typing import Any
 
 from twinloop.devices.catalogue import catalog
 from twinloop.devices.catalogue.sunspec_any import SYNTAX
+from twinloop.scenarios.file.boards.blocks import BoardFile
+from twinloop.scenarios.file.boards.programs import hosts, runtimes
+from twinloop.scenarios.file.boards.reading import names
 from twinloop.scenarios.file.datasheet.blocks import ModelFile
 from twinloop.scenarios.file.schema import Scenario
 from twinloop.scenarios.text import units
 from twinloop.scenarios.text.quantities import KIND
-from twinloop.sim.model.boards import BOARDS
 from twinloop.sim.model.store_presets import STORE_PRESETS
 from twinloop.sim.network.presets import PRESETS
 
@@ -45,11 +47,21 @@ def model_file_schema() -> dict[str, Any]:
     return schema
 
 
+def board_file_schema() -> dict[str, Any]:
+    """The JSON Schema of a board file."""
+    schema = BoardFile.model_json_schema(by_alias=True)
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = "twinloop board, format 1"
+    _drop_internal_defaults(schema)
+    return schema
+
+
 def _name_what_there_is(blocks: dict[str, Any]) -> None:
     """What ships is offered by name; a user's own devices come from files."""
     links, stores = list(PRESETS), list(STORE_PRESETS)
     named = (
-        ("Gateway", "board", list(BOARDS)),
+        ("Gateway", "host", list(hosts())),
+        ("Gateway", "runtime", list(runtimes())),
         ("Link", "preset", links),
         ("Change", "preset", links),
         ("Store", "preset", stores),
@@ -61,6 +73,12 @@ def _name_what_there_is(blocks: dict[str, Any]) -> None:
                 one.pop("pattern", None)
                 one.pop("maxLength", None)
                 one["enum"] = known
+    board = blocks["Gateway"]["properties"]["board"]
+    board["anyOf"] = [
+        {"type": "string", "enum": list(names())},
+        {"type": "string", "pattern": r"^.*(/.*|\.ya?ml)$"},
+    ]
+    del board["type"]
     device = blocks["Fleet"]["properties"]["device"]
     described = [
         {"type": "string", "pattern": pattern} for pattern in (SYNTAX, r"^(model|nodeset|recording)/.+$")

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from twinloop.devices.catalogue import catalog
 from twinloop.scenarios.file import format_1
+from twinloop.scenarios.file.boards.reading import Boards
 from twinloop.scenarios.file.load_errors import translated
 from twinloop.scenarios.file.models import Models
 from twinloop.scenarios.file.schema import Scenario
@@ -35,6 +36,7 @@ class Loaded:
     scenario: Scenario
     document: Document
     models: Models
+    boards: Boards
     old_words: tuple[str, ...] = ()
     """words of format 1 that it was written with"""
 
@@ -138,4 +140,6 @@ def _checked(document: Document) -> Loaded:
         scenario = Scenario.model_validate(data)
     except ValidationError as error:
         raise translated(document, error) from error
-    return Loaded(scenario, document, Models(document, document.file.parent))
+    folder = document.file.parent
+    models = Models(document, folder)
+    return Loaded(scenario, document, models, Boards(document, folder, models.digests))

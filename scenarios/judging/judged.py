@@ -14,13 +14,14 @@ from twinloop.sim.kernel.histogram import NEVER
 
 @dataclass(frozen=True)
 class Judged:
-    """An expectation with its verdict. ``measured`` in ``unit``; None: no data, NEVER: later than any
-    bound."""
+    """An expectation with its verdict. ``measured`` in ``unit``; None: no data, NEVER: later than any bound.
+    ``ends``: what was measured at the ends of the bands, where that was run: (which end, as ``measured``)."""
 
     expectation: Expectation
     verdict: Verdict
     measured: float | None
     why: str = ""
+    ends: tuple[tuple[str, float | None], ...] = ()
 
     @property
     def unit(self) -> str:
@@ -30,4 +31,8 @@ class Judged:
     @property
     def never(self) -> bool:
         """Is it a time later than any bound? A value may be as large a number."""
-        return self.measured is not None and self.unit != "value" and self.measured >= NEVER
+        return self.is_never(self.measured)
+
+    def is_never(self, value: float | None) -> bool:
+        """Is that value, in its unit, a time later than any bound?"""
+        return value is not None and self.unit != "value" and value >= NEVER

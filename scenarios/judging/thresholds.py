@@ -71,10 +71,11 @@ def read_expectations(loaded: Loaded) -> list[Expectation]:
 
 
 class Judge:
-    """Watches a world on behalf of its expectations; ``judge`` when the run has ended."""
+    """Watches a world on behalf of its expectations; ``judge`` when the run has ended. ``plain``: by what was
+    measured alone, whatever the bands are."""
 
-    def __init__(self, world: Run, expectations: list[Expectation]) -> None:
-        self.world, self.expectations = world, expectations
+    def __init__(self, world: Run, expectations: list[Expectation], plain: bool = False) -> None:
+        self.world, self.expectations, self._plain = world, expectations, plain
         self.blames: dict[Expectation, Blame] = {}
         self._watched: dict[Expectation, GaugeWatch] = {}
         self._windows: dict[Expectation, Windows] = {}
@@ -177,9 +178,9 @@ class Judge:
         )
 
     def _banded(self, expectation: Expectation, value: float, passed: bool, why: str, cpu: float) -> Judged:
-        """PASS or FAIL, UNSURE (and why) when the band of ``cpu``, the part of it that is modelled CPU time,
-        could turn it."""
-        if cpu and value < NEVER:
+        """PASS or FAIL by what was measured; what holds is UNSURE (and why) when the band of ``cpu``, the
+        part of it that is modelled CPU time, could turn it."""
+        if cpu and value < NEVER and not self._plain:
             band = self._band(expectation)
             turned = (
                 value + cpu * (band - 1)
@@ -191,7 +192,8 @@ class Judge:
                     f"{100 * cpu / value:.0f} % of it is modelled CPU time, off by up to x/÷ {band:.2g}: it "
                     f"could be {_shown(expectation, turned)}"
                 )
-                return Judged(expectation, Verdict.UNSURE, value, "; ".join(filter(None, [part, why])))
+                verdict = Verdict.UNSURE if passed else Verdict.FAIL
+                return Judged(expectation, verdict, value, "; ".join(filter(None, [part, why])))
         return Judged(expectation, Verdict.PASS if passed else Verdict.FAIL, value, why)
 
     def _band(self, expectation: Expectation) -> float:
@@ -206,7 +208,7 @@ class Judge:
                 if gateway.standby is not None and gateway.standby.of in mine
             )
         bands = [
-            gateway.machine.budget.profile.band for gateway in self.world.gateways
+            gateway.machine.budget.prices.band for gateway in self.world.gateways
             if (names is None or gateway.name == names) and (mine is None or gateway.name in mine)
         ]  # fmt: skip
         return max(bands, default=1.0)

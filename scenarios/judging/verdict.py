@@ -40,6 +40,8 @@ MACHINE = 71
 """this machine: memory, disk, a folder that is taken (sysexits.h: EX_OSERR)"""
 ABORTED = 130
 STRICT_UNSURE = 1
+BANDS = ("auto", "always", "never")
+"""when the ends of the bands of modelled prices are run, too"""
 _ORDER = list(Verdict)
 _SEVERITY = [INTERNAL_ERROR, 2, MACHINE, ABORTED, SCENARIO_ERROR, 5, 1, 4, 0]
 """exit codes, worst first, for several files"""

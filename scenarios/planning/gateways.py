@@ -11,14 +11,22 @@ from functools import partial
 from typing import Any
 
 from twinloop.scenarios.file import schema
+from twinloop.scenarios.file.boards.programs import (
+    BY_HAND,
+    default_host,
+    hosts,
+    other_host,
+    runtimes,
+    why_not,
+)
 from twinloop.scenarios.file.load import Loaded
 from twinloop.scenarios.planning import upgrades
 from twinloop.scenarios.planning.names import named
 from twinloop.scenarios.planning.pairs import standby_spec
 from twinloop.scenarios.text.document import Location
-from twinloop.scenarios.text.errors import ScenarioError, unknown
+from twinloop.scenarios.text.errors import unknown
 from twinloop.scenarios.text.words import number_of
-from twinloop.sim.model.boards import BOARDS, RESERVATION_DEFAULT_BYTES, Board, instances_that_fit
+from twinloop.sim.model.boards import SMALL_RESERVATION_BYTES, Board, HostProgram, Runtime, memories_that_fit
 from twinloop.sim.model.spec import DeviceSpec, GatewaySpec, RestartSpec, StoreSpec, UplinkSpec
 from twinloop.sim.model.store_presets import STORE_PRESETS
 
@@ -41,6 +49,7 @@ class GatewayPlanner:
         store, standby = gateway.store, gateway.standby
         parts: list[Callable[[], object]] = [
             partial(self._board, name, gateway),
+            partial(self._program, name, gateway),
             partial(self._uplink_link, gateway, at),
             *(
                 partial(
@@ -71,6 +80,7 @@ class GatewayPlanner:
         where it isn't one. Raises ScenarioError."""
         at: Location = ("gateways", name)
         board = self._board(name, gateway)
+        program, runtime = self._program(name, gateway)
         self._uplink_link(gateway, at)
         uplink, retry, restart = gateway.uplink, gateway.uplink.retry, gateway.supervision
         spans = (
@@ -95,6 +105,9 @@ class GatewayPlanner:
         return GatewaySpec(
             name=name,
             board=board,
+            program=program,
+            doubt=other_host() if gateway.host is None and runtime.components else None,
+            runtime=None if runtime is board.runtime else runtime,
             transform=gateway.transform,
             policy=gateway.policy,
             uplink=UplinkSpec(
@@ -116,7 +129,7 @@ class GatewayPlanner:
                 restart.watchdog,
             ),
             small_reservation=self._small_reservation(
-                name, gateway, board, memories, len(slots) + 2 + beside
+                name, gateway, (board, runtime), memories, len(slots) + 2 + beside
             ),
             files=gateway.max_open_files,
             standby=standby,
@@ -124,12 +137,36 @@ class GatewayPlanner:
         )
 
     def _board(self, name: str, gateway: schema.Gateway) -> Board:
-        board_name = self._boards.get(name, gateway.board)
-        if board_name in BOARDS:
-            return BOARDS[board_name]
         if name in self._boards:
-            raise ScenarioError("--board", None, "", unknown("board", board_name, BOARDS))
-        raise self._loaded.document.error(("gateways", name, "board"), unknown("board", board_name, BOARDS))
+            return self._loaded.boards.of(self._boards[name], None)
+        return self._loaded.boards.of(gateway.board, ("gateways", name, "board"))
+
+    def _program(self, name: str, gateway: schema.Gateway) -> tuple[HostProgram, Runtime]:
+        """Its host program and what executes its components."""
+        at: Location = ("gateways", name)
+        board, error = self._board(name, gateway), self._loaded.document.error
+        if gateway.runtime is not None and gateway.runtime not in runtimes():
+            raise error((*at, "runtime"), unknown("runtime", gateway.runtime, runtimes()))
+        if gateway.host is not None and gateway.host not in hosts():
+            raise error((*at, "host"), unknown("host", gateway.host, hosts()))
+        runtime = board.runtime if gateway.runtime is None else runtimes()[gateway.runtime]
+        usual = default_host() if runtime.components else hosts()[BY_HAND]
+        program = usual if gateway.host is None else hosts()[gateway.host]
+        wrong = why_not(program, runtime, board.isa)
+        if wrong:
+            raise error((*at, "runtime" if gateway.host is None else "host"), wrong)
+        if not runtime.metered:
+            for component in self._scenario.components.values():
+                if component.limits.cpu is not None:
+                    raise error(
+                        (*at, "runtime"), f"{runtime.title} counts no fuel: limits: {{cpu}} can't hold"
+                    )
+        if gateway.host is None and not runtime.components:
+            self.notes.append(
+                f"gateway {name}: {runtime.title} runs no components; priced as core modules whose values "
+                f"the host lifts and lowers itself (host: {BY_HAND})"
+            )
+        return program, runtime
 
     def _uplink_link(self, gateway: schema.Gateway, at: Location) -> None:
         link = named(self._loaded, "link", gateway.uplink.link, self._scenario.links, (*at, "uplink", "link"))
@@ -169,17 +206,27 @@ class GatewayPlanner:
         return spec
 
     def _small_reservation(
-        self, name: str, gateway: schema.Gateway, board: Board, memories: int, instances: int
+        self,
+        name: str,
+        gateway: schema.Gateway,
+        on: tuple[Board, Runtime],
+        memories: int,
+        instances: int,
     ) -> bool:
-        fits = instances_that_fit(board)
-        if gateway.reservation == "64 MiB" or memories <= fits:
-            return gateway.reservation == "64 MiB"
+        board, runtime = on
+        reserves = runtime.reservation_bytes
+        fits = memories_that_fit(board, reserves)
+        if reserves <= SMALL_RESERVATION_BYTES:
+            asked = False  # it reserves less by itself
+        elif gateway.reservation == "64 MiB":
+            return True
+        else:
+            asked = gateway.reservation == "4 GiB"
+        if memories <= fits:
+            return False
         of = "" if memories == instances else f" with {memories} memories"
-        needs = (
-            f"{number_of(instances, 'instance')}{of} reserve "
-            f"{memories * RESERVATION_DEFAULT_BYTES >> 30} GiB of addresses"
-        )
-        if gateway.reservation == "4 GiB" or board.runtime == "pulley":
+        needs = f"{number_of(instances, 'instance')}{of} reserve {memories * reserves >> 30} GiB of addresses"
+        if asked or reserves <= SMALL_RESERVATION_BYTES:
             text = f"{needs}; {board.name} has {board.va_bits} bits of them and holds {fits}: use 64 MiB"
             raise self._loaded.document.error(("gateways", name, "reservation"), text)
         self.notes.append(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import sys
+from dataclasses import replace
 from typing import Any
 
 from rich.console import Console
@@ -210,6 +211,17 @@ def measured_text(one: Judged) -> str:
     return value_text(value, one.unit, one.expectation.bound_unit)
 
 
+def shown_text(one: Judged) -> str:
+    """A measured value with its unit; where the ends of the bands were run, from where to where it goes, and
+    what it is under another host program."""
+    text = measured_text(one)
+    ends = {name: measured_text(replace(one, measured=value)) for name, value in one.ends}
+    low, high = ends.pop("low", text), ends.pop("high", text)
+    parts = [] if low == high == text else [f"{low} … {high}, not calibrated"]
+    parts += [f"{name} {value}" for name, value in ends.items() if value != text]
+    return f"{text} ({'; '.join(parts)})" if parts else text
+
+
 def value_text(value: float, unit: str, bound_unit: str) -> str:
     """A value with its unit; ``bound_unit``: of a ``value``, the point's own."""
     if unit == "ns":
@@ -236,7 +248,7 @@ def _expectations(console: Console, judged: list[Judged]) -> None:
         table.add_row(
             f"[{style}]{_MARKS.get(one.verdict, '!')}[/]",
             escape(one.expectation.text),
-            f"[{style}]{measured_text(one)}[/]",
+            f"[{style}]{shown_text(one)}[/]",
         )
         if one.why:
             table.add_row("", f"[dim]{escape(one.why)}[/]", "")
@@ -247,10 +259,10 @@ def _expectations(console: Console, judged: list[Judged]) -> None:
 def _expectations_unwrapped(console: Console, judged: list[Judged]) -> None:
     """The same without a column that is as wide as the longest reason."""
     wide = max(len(one.expectation.text) for one in judged)
-    figures = max(len(measured_text(one)) for one in judged)
+    figures = max(len(shown_text(one)) for one in judged)
     for one in judged:
         mark, text = _MARKS.get(one.verdict, "!"), one.expectation.text
-        console.print(escape(f"{mark}  {text:<{wide}}  {measured_text(one):>{figures}}"))
+        console.print(escape(f"{mark}  {text:<{wide}}  {shown_text(one):>{figures}}"))
         if one.why:
             console.print(escape(f"   {one.why}"))
     console.print()
@@ -384,7 +396,12 @@ def _gateways(console: Console, data: dict[str, Any]) -> None:
             )
         )
         spent = sorted(figures["components"].items(), key=lambda item: -item[1]["cpu_ns"])
-        shares = "  ".join(f"{component} {show_duration(one['cpu_ns'])}" for component, one in spent)
+        shares = "  ".join(
+            f"{component} {show_duration(one['cpu_ns'])} ({show_ratio(one['fuel_ns'] / one['cpu_ns'])} fuel)"
+            if one["cpu_ns"]
+            else f"{component} 0 s"
+            for component, one in spent
+        )
         console.print(f"  cpu time  {escape(shares)}  host {show_duration(figures['host_ns'])}")
         _told(console, figures["told"])
         uplink, store = figures["uplink"], figures["store"]
@@ -398,15 +415,25 @@ def _gateways(console: Console, data: dict[str, Any]) -> None:
                 f"({show_size(store['peak_bytes'])})"
             )
         console.print(text)
-        console.print(
-            f"  [dim]{band_text(band)}; {band['fuel_ps'] / 1000:g} ns a unit of fuel; "
-            f"{escape(band['source'])}[/]"
-        )
+    for text in provenance(data["bands"]):
+        console.print(f"[dim]{escape(text)}[/]")
+
+
+def provenance(bands: dict[str, Any]) -> list[str]:
+    """Where modelled times come from: a line for each board, host and runtime, however many gateways have
+    it."""
+    lines = [
+        f"{band['board']}, {band['host']}: {band_text(band)}; {band['fuel_ps'] / 1000:g} ns a unit of fuel; "
+        f"twinloop boards has the sources"
+        for band in bands.values()
+    ]
+    return list(dict.fromkeys(lines))
 
 
 def band_text(band: dict[str, Any]) -> str:
     """How far modelled CPU times may be off."""
-    return f"cpu times are modelled: x/÷ {band['factor']:.2g} (90 %), not calibrated on a board"
+    calibrated = "calibrated on the board" if band["calibrated"] else "not calibrated on a board"
+    return f"cpu times are modelled: x/÷ {band['factor']:.2g} (90 %), {calibrated}"
 
 
 def _lines(console: Console, result: Result) -> None:

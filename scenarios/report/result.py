@@ -73,6 +73,8 @@ class Result:
     """the first differing event, with --check"""
     agreed: str = ""
     """that a second run was the same, with --check"""
+    pressing: tuple[str, ...] = ()
+    """why the ends of the bands have to be run, too"""
     ended: float = field(default_factory=time.time, compare=False)
     """when its figures were taken: seconds since 1970, of this machine's clock"""
 
@@ -212,7 +214,7 @@ def collect(
         "components": {component.name: component.component.sha256 for component in world.spec.components},
         "recordings": dict(loaded.models.digests),
         "versions": versions(),
-        "expectations": [_expectation(one) for one in judged],
+        "expectations": [expectation_json(one) for one in judged],
         "ledger": _books(ledger, 0 if world.books is None else world.books.derived.total),
         "quality": _quality(ledger),
         **({} if truth is None else {"truth": _truth(truth)}),
@@ -301,7 +303,8 @@ def _truth(truth: Truth) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _expectation(one: Judged) -> dict[str, Any]:
+def expectation_json(one: Judged) -> dict[str, Any]:
+    """As it stands in the result."""
     out: dict[str, Any] = {
         "expression": one.expectation.text,
         "verdict": one.verdict.value,
@@ -312,6 +315,8 @@ def _expectation(one: Judged) -> dict[str, Any]:
         out["never"] = True
     if one.why:
         out["why"] = one.why
+    if one.ends:
+        out["ends"] = {name: "never" if one.is_never(value) else value for name, value in one.ends}
     return out
 
 
@@ -340,8 +345,10 @@ def _gateway(world: Run, gateway: Any) -> dict[str, Any]:
             "calls": m.calls,
             "imports": m.imports,
             "values": m.values,
+            "bytes": m.bytes,
             "cpu_ns": m.cpu_ns,
             "fuel_ns": m.fuel_ns,
+            "crossings_ns": m.crossings_ns,
             "instantiate_ns": m.instantiate_ns,
             "start_fuel": m.start_fuel,
             "faults": m.faults,
@@ -351,7 +358,9 @@ def _gateway(world: Run, gateway: Any) -> dict[str, Any]:
     uplink, store = gateway.outbox.uplink, gateway.outbox.store
     return {
         "board": gateway.machine.board.name,
+        "spent": _spent(gateway),
         "cpu_ratio": round(cpu_ratio(world, gateway), 6),
+        "memory_bytes": gateway.machine.board.memory_bytes,
         "memory_peak_bytes": gateway.machine.budget.memory_peak_bytes,
         "files_peak": gateway.machine.budget.files.peak,
         "boot_ns": gateway.boots[0] if gateway.boots else None,
@@ -390,6 +399,24 @@ def _gateway(world: Run, gateway: Any) -> dict[str, Any]:
     }
 
 
+def _spent(gateway: Any) -> dict[str, dict[str, int]]:
+    """CPU time of each stage: guest code (``fuel_ns``), what the host takes for calls, imports, values and
+    bytes (``crossings_ns``), its other work (``host_ns``). ``start``: new instances, their start code and
+    boot."""
+    roles = {spec.name: spec.role for spec in (slot.spec for slot in gateway.rack.slots)}
+    spent = {
+        stage: {"fuel_ns": 0, "crossings_ns": 0, "host_ns": 0}
+        for stage in ("driver", "transform", "policy", "uplink", "start")
+    }
+    for name, meter in gateway.machine.budget.meters.items():
+        one = spent[roles.get(name, "driver")]
+        one["fuel_ns"] += meter.fuel_ns
+        one["crossings_ns"] += meter.crossings_ns
+        spent["start"]["host_ns"] += meter.instantiate_ns
+    spent["uplink"]["host_ns"] = gateway.machine.budget.host_ns
+    return spent
+
+
 def health(gateway: Any) -> dict[str, int]:
     """What drivers last said of themselves, and how many said so; empty when nobody asked."""
     said: dict[str, int] = {}
@@ -416,17 +443,19 @@ def _link(world: Run, gateway: Any) -> dict[str, int]:
 
 def band(gateway: Any) -> dict[str, Any]:
     """Where a gateway's modelled times come from, and how far they may be off."""
-    board, profile = gateway.machine.board, gateway.machine.budget.profile
-    fuel = board.metered_fuel_ps if profile.metered else board.fuel_ps
+    board, prices = gateway.machine.board, gateway.machine.budget.prices
+    runtime = gateway.spec.runtime or board.runtime
     return {
         "board": board.name,
-        "factor": profile.band,
-        "runtime": board.runtime,
-        "metered": profile.metered,
-        "fuel_ps": profile.fuel_ps,
-        "call_ps": profile.call_ps,
-        "import_ps": profile.import_ps,
-        "value_ps": profile.value_ps,
-        "source": fuel.source,
-        "calibrated": False,
+        "host": prices.host.name,
+        "runtime": runtime.name,
+        "factor": prices.band,
+        "metered": prices.metered,
+        "fuel_ps": prices.fuel_ps.value,
+        "call_ps": prices.call_ps.value,
+        "import_ps": prices.import_ps.value,
+        "value_ps": prices.value_ps.value,
+        "byte_ps": prices.byte_ps.value,
+        "source": prices.fuel_ps.source,
+        "calibrated": board.calibrated,
     }

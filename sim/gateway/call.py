@@ -54,7 +54,7 @@ def call(
     assert instance is not None
     within_ns = slot.spec.start_ns if starts else slot.deadline_ns
     charge = meter.charge_start if starts else meter.charge
-    spent, deadline_at, calls, imports = times.spent_ns, 0, 0 if starts else 1, 0
+    spent, deadline_at, calls, imports, carried = times.spent_ns, 0, 0 if starts else 1, 0, 0
     while True:
         if cores.free:
             cores.free -= 1
@@ -70,7 +70,7 @@ def call(
         fuel, request = instance.advance(), instance.request
         if request is None and not starts:
             values += CONSTANT_VALUES + (_lifted(instance, times) if returns_batch else 0)
-        cost = charge(fuel, calls, imports + imported.crossings, values + imported.bytes_carried)
+        cost = charge(fuel, calls, imports + imported.crossings, values, carried + imported.bytes_carried)
         imported.crossings = imported.bytes_carried = 0
         if cost:
             yield cost
@@ -94,9 +94,9 @@ def call(
             frame, framing, timeout_ns = request.arguments
             reply = yield port.transact(frame, framing, min(timeout_ns, left_ns), left_ns)
             spent[BUS] += env.now - parked
-            values = len(frame) + len(reply[1]) if type(reply[1]) is bytes else len(frame)  # _bytes_between
+            carried = len(frame) + len(reply[1]) if type(reply[1]) is bytes else len(frame)  # _bytes_between
         else:
-            reply, values = yield from _answered(machine, slot, port, request, left_ns, spent, stage)
+            reply, carried = yield from _answered(machine, slot, port, request, left_ns, spent, stage)
         if instance.fault is not None:
             return instance.fault
         if env.now >= deadline_at:
@@ -104,7 +104,7 @@ def call(
         if starts or deadline_at - env.now < slot.fuel_limit_ns:
             instance.limit_fuel(meter.profile.fuel_for(deadline_at - env.now))
         instance.answer(reply)
-        calls, imports = 0, 1
+        calls, imports, values = 0, 1, 0
 
 
 def handed_over(cores: Cores, instance: Instance, times: StageTimes) -> Steps:

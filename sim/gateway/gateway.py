@@ -31,6 +31,7 @@ from twinloop.sim.kernel.trace import Trace
 from twinloop.sim.kernel.wallclock import WallClock
 from twinloop.sim.machine.budget import Budget
 from twinloop.sim.machine.machine import Machine
+from twinloop.sim.model.boards import prices
 from twinloop.sim.model.spec import GatewaySpec
 from twinloop.sim.network.link import Link
 from twinloop.sim.north.outbox import Outbox
@@ -99,7 +100,8 @@ class Gateway:
         derives: bool,
     ) -> None:
         self.index, self.spec, self.name, self.host, self.books = index, spec, spec.name, host, books
-        budget = Budget(spec.board, metered, spec.small_reservation, spec.files)
+        costs = prices(spec.board, spec.program, spec.runtime, metered, spec.small_reservation)
+        budget = Budget(spec.board, costs.at(spec.end), spec.files)
         syncs = spec.store is not None and not spec.store.volatile
         machine = self.machine = Machine(
             env=env,

@@ -77,7 +77,7 @@ class Supervisor:
         machine, generation = self._machine, slot.generation
         if machine.epoch != epoch:
             return
-        cost = machine.budget.work_ns(machine.board.instantiate_ns.value)
+        cost = machine.budget.work_ns(machine.budget.prices.instantiate_ns.value)
         yield from machine.cores.hold(cost)
         if machine.epoch != epoch or slot.generation != generation or slot.state != "starting":
             return

@@ -2,65 +2,69 @@
 
 Belongs here: the prices of a board put together, meters, and the account. Never: what follows a breach
 (supervisor.py). Time is kept in picoseconds with a carry, so that a component's CPU time is, to the
-nanosecond, what the profile gives for its fuel, crossings and values: cpu_ns = (fuel * fuel_ps + calls *
-call_ps + imports * import_ps + values * value_ps) // 1000.
+nanosecond, what the profile gives for its fuel, crossings, values and bytes: cpu_ns = (fuel * fuel_ps + calls
+* call_ps + imports * import_ps + values * value_ps + bytes * byte_ps) // 1000.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from twinloop.sim.field.files import Files
-from twinloop.sim.model.boards import SMALL_RESERVATION_FACTOR, Board
+from twinloop.sim.model.boards import Board, Prices
 
 PS_PER_NS = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class CpuProfile:
-    """Prices in picoseconds on one gateway: a unit of fuel, a call, an import, a lifted or lowered value."""
+    """Prices in picoseconds on one gateway: a unit of fuel, a call, an import, a lifted or lowered value and
+    byte."""
 
     fuel_ps: int
     call_ps: int
     import_ps: int
     value_ps: int
-    band: float
-    metered: bool
+    byte_ps: int
 
     @classmethod
-    def of(cls, board: Board, metered: bool, small_reservation: bool) -> CpuProfile:
-        """The prices of a board; ``metered`` when any component on it has a CPU limit."""
-        fuel = board.metered_fuel_ps if metered else board.fuel_ps
-        fuel_ps, band = fuel.value, board.band()
-        if small_reservation and board.runtime == "cranelift":
-            fuel_ps = fuel_ps * SMALL_RESERVATION_FACTOR.value // 1000
-            band *= SMALL_RESERVATION_FACTOR.band
-        return cls(fuel_ps, board.call_ps.value, board.import_ps.value, board.value_ps.value, band, metered)
+    def of(cls, prices: Prices) -> CpuProfile:
+        """Of a board under a host program."""
+        return cls(
+            prices.fuel_ps.value,
+            prices.call_ps.value,
+            prices.import_ps.value,
+            prices.value_ps.value,
+            prices.byte_ps.value,
+        )
 
     def slowed(self, ratio: float) -> CpuProfile:
         """The prices of a CPU that runs at ``ratio`` (over 0, at most 1) of its speed."""
-        fuel_ps, call_ps, import_ps, value_ps = (
-            round(ps / ratio) for ps in (self.fuel_ps, self.call_ps, self.import_ps, self.value_ps)
-        )
-        return CpuProfile(fuel_ps, call_ps, import_ps, value_ps, self.band, self.metered)
+        return CpuProfile(*(round(ps / ratio) for ps in astuple(self)))
 
     def fuel_for(self, time_ns: int) -> int:
         """How much fuel fits into ``time_ns``."""
         return time_ns * PS_PER_NS // self.fuel_ps
 
-    def cpu_ns(self, fuel: int, calls: int, imports: int, values: int) -> int:
-        """The time that these cost together."""
+    def cpu_ns(self, fuel: int, calls: int, imports: int, values: int, count: int) -> int:
+        """The time that these cost together; ``count``: bytes."""
         return (
-            fuel * self.fuel_ps + calls * self.call_ps + imports * self.import_ps + values * self.value_ps
+            fuel * self.fuel_ps
+            + calls * self.call_ps
+            + imports * self.import_ps
+            + values * self.value_ps
+            + count * self.byte_ps
         ) // PS_PER_NS
 
 
 class Meter:
-    """What one component of a gateway has used: fuel, crossings, values, and the CPU time that follows."""
+    """What one component of a gateway has used: fuel, crossings, values, bytes, and the CPU time that
+    follows."""
 
     __slots__ = (
         "_prices",
+        "bytes",
         "calls",
         "cpu_ns",
         "faults",
@@ -75,7 +79,7 @@ class Meter:
 
     def __init__(self, profile: CpuProfile) -> None:
         self.reprice(profile)
-        self.fuel = self.calls = self.imports = self.values = self.spent_ps = 0
+        self.fuel = self.calls = self.imports = self.values = self.bytes = self.spent_ps = 0
         self.start_fuel = self.instantiate_ns = 0
         """of start code; CPU time of new instances, their start code's included"""
         self.cpu_ns = 0
@@ -85,26 +89,33 @@ class Meter:
     def reprice(self, profile: CpuProfile) -> None:
         """Other prices from now on."""
         self.profile = profile
-        self._prices = profile.fuel_ps, profile.call_ps, profile.import_ps, profile.value_ps
+        self._prices: tuple[int, int, int, int, int] = astuple(profile)
 
-    def charge(self, fuel: int, calls: int, imports: int, values: int) -> int:
-        """Account for one segment; returns its time in ns (the carry keeps the sum exact)."""
+    def charge(self, fuel: int, calls: int, imports: int, values: int, count: int) -> int:
+        """Account for one segment, ``count`` bytes carried; returns its time in ns (the carry keeps the sum
+        exact)."""
         self.fuel += fuel
         self.calls += calls
         self.imports += imports
         self.values += values
-        fuel_ps, call_ps, import_ps, value_ps = self._prices
+        self.bytes += count
+        fuel_ps, call_ps, import_ps, value_ps, byte_ps = self._prices
         after = self.spent_ps = (
-            self.spent_ps + fuel * fuel_ps + calls * call_ps + imports * import_ps + values * value_ps
+            self.spent_ps
+            + fuel * fuel_ps
+            + calls * call_ps
+            + imports * import_ps
+            + values * value_ps
+            + count * byte_ps
         )
         before_ns = self.cpu_ns
         after_ns = self.cpu_ns = after // PS_PER_NS
         return after_ns - before_ns
 
-    def charge_start(self, fuel: int, calls: int, imports: int, values: int) -> int:
+    def charge_start(self, fuel: int, calls: int, imports: int, values: int, count: int) -> int:
         """The same for a segment of start code, which belongs to no call."""
         self.start_fuel += fuel
-        time_ns = self.profile.cpu_ns(fuel, calls, imports, values)
+        time_ns = self.profile.cpu_ns(fuel, calls, imports, values, count)
         self.instantiate_ns += time_ns
         return time_ns
 
@@ -112,6 +123,11 @@ class Meter:
     def fuel_ns(self) -> int:
         """The part of ``cpu_ns`` that is guest code, at today's prices."""
         return self.fuel * self.profile.fuel_ps // PS_PER_NS
+
+    @property
+    def crossings_ns(self) -> int:
+        """The part of ``cpu_ns`` that the host takes for calls, imports, values and bytes."""
+        return self.cpu_ns - self.fuel_ns
 
 
 HOST_BYTES_PER_INSTANCE = 19 << 10
@@ -121,19 +137,17 @@ HOST_BYTES_PER_INSTANCE = 19 << 10
 class Budget:
     """A gateway's account: a profile, a meter for each component, linear memory now and at its peak."""
 
-    def __init__(
-        self, board: Board, metered: bool, small_reservation: bool, files: int | None = None
-    ) -> None:
-        self.board = board
+    def __init__(self, board: Board, prices: Prices, files: int | None = None) -> None:
+        self.board, self.prices = board, prices
         self.files = Files(files)
-        self.profile = self._full_speed = CpuProfile.of(board, metered, small_reservation)
+        self.profile = self._full_speed = CpuProfile.of(prices)
         self._throttles: list[float] = []
         self._squeezes: list[int] = []
         self.speed = 1.0
         """share of the CPU's speed that it has now"""
         self.meters: dict[str, Meter] = {}
         self.host_ns = 0
-        """work outside WASM: publish, ack, store, commit, TLS"""
+        """work outside WASM: boards.WORK"""
         self.memory_bytes = self.memory_peak_bytes = 0
         self.breaches: dict[str, int] = {}
         self.hits: dict[tuple[str, str, str], int] = {}
@@ -148,7 +162,7 @@ class Budget:
 
     def host(self, work: str) -> int:
         """The time of one piece of host work on this board, accounted for."""
-        time_ns = self.board.host_ns[work].value
+        time_ns = self.prices.work_ns[work].value
         if self.speed != 1.0:
             time_ns = self.work_ns(time_ns)
         self.host_ns += time_ns
@@ -156,7 +170,7 @@ class Budget:
 
     def host_many(self, work: str, count: int) -> int:
         """The same for ``count`` pieces."""
-        time_ns = self.work_ns(count * self.board.host_ns[work].value)
+        time_ns = self.work_ns(count * self.prices.work_ns[work].value)
         self.host_ns += time_ns
         return time_ns
 

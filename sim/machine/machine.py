@@ -109,7 +109,7 @@ class Machine:
             return
         epoch, budget, kib = self.epoch, self.budget, -(-size_bytes // 1024)
         if slice_ns is None:
-            left_ns = budget.work_ns(kib * self.board.host_ns["compile_kib"].value)
+            left_ns = budget.work_ns(kib * budget.prices.work_ns["compile_kib"].value)
             self.install_ns += left_ns
             left_ns = min(left_ns, INSTALL_SHOWN_NS)
         else:
@@ -146,10 +146,12 @@ class Machine:
         if self.flash is not None:
             return self.flash.on_flash()
         signal = Event(self.env)
-        self.env.call_in(self.budget.board.host_ns["commit"].value, signal.fire)
+        self.env.call_in(self.budget.prices.work_ns["commit"].value, signal.fire)
         return signal
 
     @property
     def flash_bytes_per_s(self) -> int:
         """What its flash takes."""
-        return self.board.flash_bytes_per_s.value if self.flash is None else self.flash.flash_bytes_per_s
+        return (
+            self.budget.prices.flash_bytes_per_s.value if self.flash is None else self.flash.flash_bytes_per_s
+        )

@@ -1,26 +1,65 @@
-"""The boards that gateways run on: what a call, a unit of fuel and a byte cost there, each with its source
-and band.
+"""The boards that gateways run on, and what a host program takes there for each call: figures with source and
+band, and the prices that they come to.
 
-Belongs here: figures about hardware. Never: what a gateway has spent (budget.py). Nothing here was run on a
-board: the method is fuel (exact) x ARM64 instructions per fuel (counted on real ARM64 code) x cycles per
-instruction (from published CoreMark) / clock; one scalar predicts the time of a gateway's code within x/÷2 at
-90 %.
-"""
+Belongs here: what a figure is, how prices follow from a board, a host and a runtime. Never: the figures of
+one board (scenarios/file/boards/library/), what a gateway has spent (machine/budget.py). A price is work
+counted in instructions times the board's time for one of them, or units of fuel times the board's time for
+one of those."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from decimal import Context, Decimal
+from enum import StrEnum
+from functools import cache
 from typing import NamedTuple
 
 
 class Figure(NamedTuple):
     """A modelled number: its value, where it comes from (``ours``: derived here; ``unchecked``: nobody opened
-    it), its band."""
+    it), its band, when it was found."""
 
     value: int
     source: str
     band: float
     """90 % of cases lie within x/÷ this factor"""
+    date: str = ""
+
+    def times(self, factor: Figure, whole: int = 1) -> Figure:
+        """Two figures that are multiplied, ``whole`` of the second being one; their bands come together as
+        those of independent factors do."""
+        return Figure(
+            max(1, self.value * factor.value // whole),
+            f"{self.source}; {factor.source}",
+            together(self.band, factor.band),
+            max(self.date, factor.date),
+        )
+
+    def at(self, end: End) -> Figure:
+        """The figure at an end of its band."""
+        if end is End.NOMINAL:
+            return self
+        many = round(self.band * 1000)
+        value = self.value * 1000 // many if end is End.LOW else self.value * many // 1000
+        return self._replace(value=max(1, value), band=1.0)
+
+
+@cache
+def together(one: float, other: float) -> float:
+    """The band of two independent factors: their logarithms add up as the sides of a right angle do. In
+    decimal numbers, whose results are the same on every machine."""
+    exact = Context(prec=20)
+    logs = [exact.ln(Decimal(str(band))) for band in (one, other)]
+    apart = exact.sqrt(sum((exact.multiply(log, log) for log in logs), Decimal(0)))
+    return float(round(exact.exp(apart), 2))
+
+
+class End(StrEnum):
+    """Of all bands together: every price at its least, as it stands, at its most."""
+
+    LOW = "low"
+    NOMINAL = "nominal"
+    HIGH = "high"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,177 +71,170 @@ class Board:
     cores: int
     clock_mhz: int
     memory_bytes: int
-    runtime: str
-    """cranelift (native code) or pulley (wasmtime's interpreter: no Cranelift for 32-bit ARM)"""
+    isa: str
+    """aarch64, armv7 or x86-64"""
+    runtime: Runtime
+    """what runs components on it unless the scenario says otherwise"""
+    instruction_ps: Figure
+    """an instruction of native code, as counted for aarch64"""
     fuel_ps: Figure
-    """a unit of fuel when nothing on the board is metered"""
+    """a unit of fuel of its ``runtime`` when nothing on the board is metered"""
     metered_fuel_ps: Figure
     """a unit of fuel when a component has a CPU limit: counting costs instructions too"""
-    call_ps: Figure
-    """one call into a component, whatever it does"""
-    import_ps: Figure
-    """one call from a component to the host"""
-    value_ps: Figure
-    """one lifted or lowered value: a byte of a list<u8>, a field of a reading"""
     instantiate_ns: Figure
     """a new instance from compiled code"""
     flash_bytes_per_s: Figure
     """what its flash takes when written to steadily"""
-    host_ns: dict[str, Figure] = field(default_factory=dict)
-    """work outside WASM on the same cores: publish, ack, store, commit, tls_handshake; an Ed25519 signature
-    verified, a KiB hashed (SHA-256 without crypto extensions), a KiB of component compiled"""
+    work_ns: dict[str, Figure] = field(default_factory=dict)
+    """work outside WASM on the same cores: WORK"""
     va_bits: int = 48
-    """user addresses of the usual kernel; 39 bits hold 125 default wasm32 memories"""
+    """user addresses of the usual kernel; 39 bits hold 126 default wasm32 memories"""
     va_source: str = "unchecked"
-
-    def band(self) -> float:
-        """The widest band of the figures that make a call's time."""
-        return max(self.fuel_ps.band, self.metered_fuel_ps.band, self.call_ps.band, self.value_ps.band)
-
-
-_COREMARK = "kreier/benchmark@8e53957 CoreMark/README.md; EntityFX/anybench@e2ff88b results"
-_RECIPE = "fuel x cycles per fuel (CoreMark per MHz, A64 instructions per fuel counted under qemu)"
-_DERIVED = "ours: x86 measurement scaled by CoreMark"
-_METERING = 1.7
-"""range of the price of counting fuel: x1.1 to x1.7"""
+    money: str = ""
+    """what it costs, in whatever money its file says; empty: not said"""
+    calibrated: bool = False
+    """were its figures measured on it (``twinloop calibrate``)?"""
 
 
-def _cranelift(per_mhz: str, plain_ps: int, metered_ps: int) -> tuple[Figure, Figure]:
-    source = f"ours: {_RECIPE}; {per_mhz} ({_COREMARK})"
-    return Figure(plain_ps, source, 2.0), Figure(metered_ps, f"{source}; metered x1.52", 2.0)
-
-
-def _pulley(per_mhz: str, fuel_ps: int) -> tuple[Figure, Figure]:
-    source = f"ours: Pulley's A64 instructions per fuel x1.2 for 32 bits; {per_mhz}; no dispatch mispredicts"
-    return Figure(fuel_ps, source, 2.5), Figure(fuel_ps, f"{source}; metering not known apart", 2.5)
-
-
-def _call(call_ps: int) -> tuple[Figure, Figure, Figure]:
-    """(call, import, value): 11 190 A64 instructions a component call and 190 a list byte through the dynamic
-    C API."""
-    source = "ours: A64 instructions counted under qemu, dynamic C API"
-    return (
-        Figure(call_ps, source, 2.0),
-        Figure(call_ps, f"{source}; an import is taken to cost what a call costs", 2.0),
-        Figure(call_ps * 190 // 11_190, source, 2.0),
-    )
-
-
-def _host(scale: float) -> dict[str, Figure]:
-    """Raspberry Pi 4 estimates times ``scale``: none was measured on a board."""
-    pi4 = {
-        "publish": 40_000, "ack": 12_000, "store": 50_000, "commit": 400_000, "tls_handshake": 6_000_000,
-        "verify": 320_000, "digest_kib": 10_000, "compile_kib": 4_000_000,
-    }  # fmt: skip
-    return {name: Figure(int(ns * scale), _DERIVED, 3.0) for name, ns in pi4.items()}
-
-
-def _board(
-    name: str,
-    title: str,
-    figures: tuple[Figure, Figure],
-    call_ps: int,
-    instantiate_ns: int,
-    scale: float,
-    **rest: object,
-) -> Board:
-    plain, metered = figures
-    call, imported, value = _call(call_ps)
-    instantiate = Figure(instantiate_ns, "ours: 35 061 A64 instructions counted, kernel work guessed", 2.0)
-    return Board(
-        name,
-        title,
-        fuel_ps=plain,
-        metered_fuel_ps=metered,
-        call_ps=call,
-        import_ps=imported,
-        value_ps=value,
-        instantiate_ns=instantiate,
-        host_ns=_host(scale),
-        flash_bytes_per_s=_CARD,
-        **rest,  # type: ignore[arg-type]  # checked by the dataclass
-    )
-
-
-_CARD = Figure(
-    10_000_000, "SD card of class A1: at least 10 MB/s sustained (ADMIN magazine 76/2023, table 1)", 2.0
-)
-_GIB = 1 << 30
-_VA39 = "raspberrypi/linux issue 6261: 4 KB-page kernels have 39 bits"
-BOARDS: dict[str, Board] = {
-    board.name: board
-    for board in (
-        _board(
-            "raspberry-pi-4",
-            "Raspberry Pi 4, 4 x Cortex-A72 at 1.8 GHz, 4 GB",
-            _cranelift("A72 5.50", 190, 280),
-            3_700_000,
-            70_000,
-            1.0,
-            cores=4,
-            clock_mhz=1800,
-            memory_bytes=4 * _GIB,
-            runtime="cranelift",
-            va_bits=39,
-            va_source=_VA39,
-        ),
-        _board(
-            "raspberry-pi-3",
-            "Raspberry Pi 3B, 4 x Cortex-A53 at 1.2 GHz, 1 GB",
-            _cranelift("A53 3.03", 550, 830),
-            10_000_000,
-            190_000,
-            2.8,
-            cores=4,
-            clock_mhz=1200,
-            memory_bytes=1 * _GIB,
-            runtime="cranelift",
-            va_bits=39,
-            va_source=_VA39,
-        ),
-        _board(
-            "imx8m-mini",
-            "NXP i.MX8M Mini, 4 x Cortex-A53 at 1.6 GHz, 2 GB",
-            _cranelift("A53 3.03", 410, 620),
-            7_500_000,
-            140_000,
-            2.1,
-            cores=4,
-            clock_mhz=1600,
-            memory_bytes=2 * _GIB,
-            runtime="cranelift",
-            va_bits=48,
-            va_source="unchecked",
-        ),
-        _board(
-            "beaglebone-black",
-            "BeagleBone Black, 1 x Cortex-A8 at 1.0 GHz, 512 MB",
-            _pulley("A8 2.49 (BeagleBone Black 1 GHz)", 33_000),
-            15_000_000,
-            290_000,
-            4.0,
-            cores=1,
-            clock_mhz=1000,
-            memory_bytes=_GIB // 2,
-            runtime="pulley",
-            va_bits=31,
-            va_source="ours: 32-bit user space; Pulley needs no reservation",
-        ),
-    )
+WORK = {
+    "publish": "a message sent to the cloud",
+    "ack": "an acknowledgement of the cloud handled",
+    "store": "a message written to the store",
+    "commit": "a sync of the store",
+    "tls_handshake": "a TLS handshake with the cloud",
+    "verify": "an Ed25519 signature verified",
+    "digest_kib": "a KiB hashed by SHA-256 without crypto extensions",
+    "compile_kib": "a KiB of component compiled",
 }
-"""by name; user addresses, clocks and memory of the i.MX8M Mini are unchecked"""
+"""what a gateway does outside WASM, in words"""
+
+
+@dataclass(frozen=True, slots=True)
+class HostProgram:
+    """The program around the runtime that calls components: thousandths of an aarch64 instruction for a call,
+    an import, a value, a byte."""
+
+    name: str
+    title: str
+    call: Figure
+    """one call into a component, whatever it does"""
+    imported: Figure
+    """one call from a component to the host"""
+    value: Figure
+    """one lifted or lowered value: a field of a record, such as a reading's"""
+    byte: Figure
+    """one lifted or lowered byte of a list<u8> or a string"""
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What executes WebAssembly. Factors in thousandths, against wasmtime's Cranelift without metering."""
+
+    name: str
+    title: str
+    components: bool
+    """does it know the component model?"""
+    isas: tuple[str, ...]
+    """it runs on these"""
+    metered: bool
+    """can it count fuel?"""
+    reservation_bytes: int
+    """addresses that it reserves for each wasm32 memory; 0: none of the kind"""
+    fuel: Figure
+    """time of guest code"""
+    instance_bytes: int
+    """the host's memory for one more instance, linear memory aside"""
+    lacks: str = ""
+    """what it hasn't got, in words with their source; empty: nothing that matters here"""
+
+    def against(self, own: Runtime) -> Figure:
+        """Time of its guest code against another's, in thousandths."""
+        return Figure(
+            max(1, self.fuel.value * _THOUSAND // own.fuel.value),
+            self.fuel.source,
+            together(self.fuel.band, own.fuel.band),
+            max(self.fuel.date, own.fuel.date),
+        )
+
 
 RESERVATION_DEFAULT_BYTES = 4160 << 20
 """what wasmtime reserves for each wasm32 memory: 4 GiB and its guards"""
+SMALL_RESERVATION_BYTES = 64 << 20
 SMALL_RESERVATION_FACTOR = Figure(
-    1_700, "ours: A64 instructions with explicit bounds checks, in thousandths", 1.3
+    1_700, "ours: A64 instructions with explicit bounds checks, in thousandths", 1.3, "2026-11-27"
 )
 """fuel costs this much more (x1.3 to x2.2) when memories reserve 64 MiB only"""
+_THOUSAND = 1000
 
 
-def instances_that_fit(board: Board) -> int:
-    """How many default wasm32 memories the board's user addresses hold; interpreters reserve nothing of the
-    kind."""
-    if board.runtime == "pulley":
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """What work costs on one gateway: in picoseconds a unit of fuel, a call, an import, a lifted or lowered
+    value and byte; in nanoseconds a new instance and each of WORK; what its flash takes."""
+
+    host: HostProgram
+    metered: bool
+    fuel_ps: Figure
+    call_ps: Figure
+    import_ps: Figure
+    value_ps: Figure
+    byte_ps: Figure
+    instantiate_ns: Figure
+    flash_bytes_per_s: Figure
+    work_ns: dict[str, Figure]
+    end: End = End.NOMINAL
+
+    def at(self, end: End) -> Prices:
+        """All of them at an end of their bands; flash takes most at the low end."""
+        if end is self.end:
+            return self
+        return replace(
+            self,
+            fuel_ps=self.fuel_ps.at(end),
+            call_ps=self.call_ps.at(end),
+            import_ps=self.import_ps.at(end),
+            value_ps=self.value_ps.at(end),
+            byte_ps=self.byte_ps.at(end),
+            instantiate_ns=self.instantiate_ns.at(end),
+            flash_bytes_per_s=self.flash_bytes_per_s.at(End.HIGH if end is End.LOW else End.LOW),
+            work_ns={name: figure.at(end) for name, figure in self.work_ns.items()},
+            end=end,
+        )
+
+    @property
+    def band(self) -> float:
+        """The widest band of what makes a call's time."""
+        return max(one.band for one in (self.fuel_ps, self.call_ps, self.import_ps, self.value_ps))
+
+
+def prices(
+    board: Board, host: HostProgram, runtime: Runtime | None, metered: bool, small_reservation: bool
+) -> Prices:
+    """Of a board under a host program. ``runtime`` None: the board's own; ``metered`` when a component on it
+    has a CPU limit, or may have."""
+    fuel = board.metered_fuel_ps if metered else board.fuel_ps
+    if runtime is not None and runtime is not board.runtime:
+        fuel = fuel.times(runtime.against(board.runtime), _THOUSAND)
+    if small_reservation:
+        fuel = fuel.times(SMALL_RESERVATION_FACTOR, _THOUSAND)
+    one = board.instruction_ps
+    return Prices(
+        host=host,
+        metered=metered,
+        fuel_ps=fuel,
+        call_ps=one.times(host.call, _THOUSAND),
+        import_ps=one.times(host.imported, _THOUSAND),
+        value_ps=one.times(host.value, _THOUSAND),
+        byte_ps=one.times(host.byte, _THOUSAND),
+        instantiate_ns=board.instantiate_ns,
+        flash_bytes_per_s=board.flash_bytes_per_s,
+        work_ns=board.work_ns,
+    )
+
+
+def memories_that_fit(board: Board, reservation_bytes: int) -> int:
+    """How many memories with so many reserved addresses each the board's user addresses hold; what reserves
+    nothing is held by its RAM."""
+    if reservation_bytes == 0:
         return board.memory_bytes // (1 << 16)
-    return (1 << board.va_bits) // RESERVATION_DEFAULT_BYTES
+    return (1 << board.va_bits) // reservation_bytes

@@ -16,7 +16,7 @@ from twinloop.components.releases.registry import Keys, Release, Version
 from twinloop.devices.model.device import DeviceModel
 from twinloop.devices.model.manners import Manners
 from twinloop.devices.model.protocols import PROTOCOLS, DeviceProtocol
-from twinloop.sim.model.boards import Board
+from twinloop.sim.model.boards import Board, End, HostProgram, Runtime
 from twinloop.sim.model.wasi import NO_WASI, WasiSpec
 from twinloop.sim.network.converter import ConverterModel
 from twinloop.sim.network.link import LinkModel
@@ -326,17 +326,22 @@ class OfferSpec:
 
 @dataclass(frozen=True, slots=True)
 class GatewaySpec:
-    """One gateway. ``small_reservation``: its memories reserve 64 MiB of addresses instead of 4 GiB, at a
-    price."""
+    """One gateway. ``runtime`` None: its board's own. ``small_reservation``: its memories reserve 64 MiB of
+    addresses instead of 4 GiB, at a price. ``end``: its prices are those at that end of their bands."""
 
     name: str
     board: Board
+    program: HostProgram
     transform: str
     policy: str
     uplink: UplinkSpec
     store: StoreSpec | None
     restart: RestartSpec = RestartSpec()
+    doubt: HostProgram | None = None
+    """where nobody has said what the host program is: another that it may be"""
+    runtime: Runtime | None = None
     small_reservation: bool = False
+    end: End = End.NOMINAL
     files: int | None = None
     """files and sockets that its process may have open; None: not looked at"""
     standby: StandbySpec | None = None

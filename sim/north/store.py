@@ -45,7 +45,7 @@ class Store:
         self.spec = spec
         self.on_change: Callable[[], None] = lambda: None
         """told when there may be more or fewer messages that wait"""
-        self.flash_bytes_per_s = spec.flash_bytes_per_s or machine.board.flash_bytes_per_s.value
+        self.flash_bytes_per_s = spec.flash_bytes_per_s or machine.budget.prices.flash_bytes_per_s.value
         self._sync = None if spec.volatile else FlashSync(machine, spec, path, cuts)
         self._db = memory_db() if self._sync is None else self._sync.db
         self._drain = Drain(machine, uplink, spec, self)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
+from dataclasses import astuple
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -171,18 +172,19 @@ def _write(
     from twinloop.components.contract.contract import Settings
     from twinloop.scenarios.exchanges.lines import FINISHED, Header, Place, Terms, end_line
     from twinloop.scenarios.export.growing import GrowingFile
+    from twinloop.scenarios.file.boards.programs import default_host
+    from twinloop.scenarios.file.boards.reading import shipped
     from twinloop.sim.gateway.reader import point_configs
     from twinloop.sim.kernel.wallclock import EPOCH_NS
     from twinloop.sim.machine.budget import CpuProfile
-    from twinloop.sim.model.boards import BOARDS
+    from twinloop.sim.model.boards import prices
 
     first_ns = said.asked[0].at_ns if said.timed else EPOCH_NS
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     header = Header(f"twinloop {__version__}", file.name, digest, None, "real", first_ns)
-    profile = CpuProfile.of(BOARDS[BOARD], metered=False, small_reservation=False)
-    prices = profile.fuel_ps, profile.call_ps, profile.import_ps, profile.value_ps
+    profile = CpuProfile.of(prices(shipped(BOARD), default_host(), None, False, False))
     grants = ("fieldbus", "clock", "log", "state")
-    terms = Terms(BOARD, prices, DEADLINE_NS, 1_000_000_000, None, 32 << 20, 64 << 10, grants)
+    terms = Terms(BOARD, astuple(profile), DEADLINE_NS, 1_000_000_000, None, 32 << 20, 64 << 10, grants)
     given = {"protocol": protocol, "unit": str(unit), **options}
     settings = Settings("device", point_configs(model, 0, protocol), list(given.items()))
     place = Place(0, "device", "gateway", "", "", protocol, terms, settings)

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from twinloop.scenarios.file.boards.programs import default_host
+from twinloop.scenarios.file.boards.reading import shipped
 from twinloop.sim.kernel.clock import MS, Environment, S, Task
 from twinloop.sim.kernel.trace import Trace
 from twinloop.sim.kernel.wallclock import WallClock
 from twinloop.sim.machine.budget import Budget
 from twinloop.sim.machine.machine import Machine
-from twinloop.sim.model.boards import BOARDS
+from twinloop.sim.model.boards import prices
 from twinloop.sim.model.wasi import Folder
 from twinloop.sim.wasi.descriptors import Descriptor
 from twinloop.sim.wasi.files import Files
@@ -118,7 +120,8 @@ class Place:
 
 def machine(env: Environment) -> Machine:
     """One that is up, alone."""
-    board = BOARDS["raspberry-pi-4"]
+    board = shipped("raspberry-pi-4")
+    budget = Budget(board, prices(board, default_host(), None, True, False))
     return Machine(
-        env=env, index=0, name="gw", board=board, trace=Trace(env), budget=Budget(board, True, False), clock=WallClock(), syncs=False,
+        env=env, index=0, name="gw", board=board, trace=Trace(env), budget=budget, clock=WallClock(), syncs=False,
     )  # fmt: skip

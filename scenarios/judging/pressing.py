@@ -1,0 +1,94 @@
+"""Where other prices than the nominal ones could change what happens, and not only how long it takes: cores
+that could fill up, calls that could outlast a limit, times whose bound is near.
+
+Belongs here: bounds that are surely wide enough. Never: what does happen then, which is found by running it
+(scenarios/banded.py).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twinloop.scenarios.judging.judged import Judged
+from twinloop.scenarios.judging.measure import cpu_ratio, modelled
+from twinloop.scenarios.judging.metrics.table import METRICS
+from twinloop.scenarios.judging.run import Run
+from twinloop.scenarios.judging.verdict import Verdict
+from twinloop.sim.accounts.latency import DRIVER, POLICY, STAGES, TRANSFORM
+from twinloop.sim.machine.budget import Meter
+from twinloop.sim.model.boards import HostProgram, prices
+
+BUSY_MAX = 0.5
+"""share of a gateway's cores up to which bursts find room: at twice that, queues grow (ours)"""
+
+
+def factor(gateway: Any) -> float:
+    """How many times dearer its work may be: by the band of what costs most, or under the host program that
+    may be meant, too."""
+    priced = gateway.machine.budget.prices
+    band = max([priced.band, *(one.band for one in priced.work_ns.values())])
+    return float(max(band, dearer(gateway, gateway.spec.doubt)))
+
+
+def dearer(gateway: Any, program: HostProgram | None) -> float:
+    """What the run's calls would have cost under another host program, against what they cost; 1 without
+    one."""
+    if program is None:
+        return 1.0
+    spec, budget = gateway.spec, gateway.machine.budget
+    other = prices(spec.board, program, spec.runtime, budget.prices.metered, spec.small_reservation)
+    meters: list[Meter] = list(budget.meters.values())
+    spent_ps = sum(meter.spent_ps for meter in meters)
+    if not spent_ps:
+        return 1.0
+    then_ps = sum(
+        meter.fuel * other.fuel_ps.value
+        + meter.calls * other.call_ps.value
+        + meter.imports * other.import_ps.value
+        + meter.values * other.value_ps.value
+        + meter.bytes * other.byte_ps.value
+        for meter in meters
+    )
+    return max(1.0, then_ps / spent_ps)
+
+
+def pressing(world: Run, judged: list[Judged]) -> list[str]:
+    """Why the ends of the bands have to be run; empty: nothing that is expected can turn."""
+    found = [one.expectation.text for one in judged if one.verdict is Verdict.UNSURE]
+    latency = world.latencies.of()
+    most = max((factor(gateway) for gateway in world.gateways), default=1.0)
+    stages = {
+        stage: latency.stages[stage].max if latency.stages[stage].count else 0 for stage in range(len(STAGES))
+    }
+    for gateway in world.gateways:
+        busy = cpu_ratio(world, gateway)
+        if busy * factor(gateway) > BUSY_MAX:
+            found.append(f"the cores of {gateway.name} could be busy")
+        found += _limits(gateway, stages)
+    cpu_ns = modelled(latency, "max")
+    for one in judged:
+        timed = one.unit == "ns" and METRICS[one.expectation.metric].kind != "value"
+        if one.verdict is not Verdict.PASS or not timed or one.measured is None or one.never:
+            continue
+        later, within_ns = one.measured + cpu_ns * (most - 1), one.expectation.within_ns
+        if not (one.expectation.holds(later) if within_ns is None else later <= within_ns):
+            found.append(one.expectation.text)
+    return list(dict.fromkeys(found))
+
+
+def _limits(gateway: Any, stages: dict[int, int]) -> list[str]:
+    """Calls and starts of its components that could outlast a limit."""
+    found, many = [], factor(gateway)
+    by_role = {"driver": DRIVER, "transform": TRANSFORM, "policy": POLICY}
+    slots: dict[str, int] = {}
+    for slot in gateway.rack.slots:
+        slots[slot.spec.name] = slots.get(slot.spec.name, 0) + 1
+        took_ns = stages[by_role.get(slot.spec.role, DRIVER)]
+        if took_ns * many > min(slot.fuel_limit_ns, slot.deadline_ns):
+            found.append(f"calls of {slot.spec.name} could take too long")
+    for name, count in slots.items():
+        meter = gateway.machine.budget.meters.get(name)
+        spec = next(slot.spec for slot in gateway.rack.slots if slot.spec.name == name)
+        if meter is not None and meter.instantiate_ns * many > spec.start_ns * count:
+            found.append(f"starts of {name} could take too long")
+    return found
