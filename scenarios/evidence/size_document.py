@@ -52,6 +52,7 @@ def _tried(value: int, verdict: str | None, sizing: Sizing) -> dict[str, Any]:
         "verdict": verdict,
         **{key: summary[key] for key in _OF_A_POINT},
         "beside": sizing.beside(value),
+        "band": sizing.band(value),
         "reproduce": sizing.reproduce(value),
     }
 
@@ -87,15 +88,11 @@ def answer(data: dict[str, Any]) -> list[str]:
     if beside:
         out.append(f"beside it {beside}")
     if data["nominal"] != data["found"]:
-        out.append(f"without the board's band: {_text(data, 'nominal')}")
+        band = _at(data, data["nominal"])["band"]
+        out.append(f"at the nominal prices alone, which are modelled {band}: {_text(data, 'nominal')}")
     scarce = [str(Limit(name, used)) for name, used in data["limits"].items()]
     if scarce:
         out.append(f"beyond it is scarce: {', '.join(scarce)}")
-    if any(name.startswith("cores of") for name in data["limits"]):
-        out.append(
-            f"the band covers the CPU time of each sample, not the waiting for a core that it brings: boards "
-            f"are modelled {data['band']}, so plan with less"
-        )
     if data["holds_again"]:
         again = ", ".join(_at(data, value)["text"] for value in data["holds_again"])
         out.append(f"not to be relied on: it holds again with {again}; more isn't always worse here")

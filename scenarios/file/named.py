@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from twinloop.scenarios.file import schema
+from twinloop.scenarios.file.boards.reading import is_file
 from twinloop.scenarios.file.load import Loaded
 from twinloop.scenarios.file.models import FILE, NODESET, RECORDING
 
@@ -23,6 +24,7 @@ def named_files(loaded: Loaded) -> Iterator[str]:
         yield from (
             name for name in (fleet.device, fleet.believes, fleet.twin) if name and name.startswith(MODELS)
         )
+    yield from (gateway.board for gateway in scenario.gateways.values() if is_file(gateway.board))
     for override in scenario.overrides.values():
         yield from (name for name in (override.twin,) if name)
     for component in scenario.components.values():

@@ -238,12 +238,15 @@ def test_files_of_every_kind_are_looked_at(tmp_path: Path) -> None:
         "grants: [log]", "grants: [log, {'wasi:filesystem': {/data: {read-only: true, quota: 1 MiB, from: tables}}}]", 1
     )  # fmt: skip
     text = text.replace("{wasm: route.wasm, grants: [log]}", "{rego: policy}")
+    assert "board: raspberry-pi-4" in text
+    text = text.replace("board: raspberry-pi-4", "board: ./own.yaml")
+    (tmp_path / "own.yaml").write_text("format: 1\n")
     file = tmp_path / "plant.yaml"
     file.write_text(text, encoding="utf-8")
     watch = Watch([file])
     watch.begin()
     told = {str(each.relative_to(tmp_path)) for each, state in watch.seen.items() if state is not None}
-    assert told == {"plant.yaml", "tables/limits.csv", "policy/p.rego"}
+    assert told == {"plant.yaml", "tables/limits.csv", "policy/p.rego", "own.yaml"}
 
 
 def test_on_a_command_line(plant: Path) -> None:

@@ -440,6 +440,8 @@ TABLE: dict[str, tuple[Block, tuple[Any, ...], dict[str, Key]]] = {
         ("gateways", "gw"),
         {
             "board": Key("raspberry-pi-4", "raspberry-pi-3"),
+            "host": Key("rust-typed", "c-api"),
+            "runtime": Key(ABSENT, "wasmtime-pulley"),
             "store": Key(ABSENT, {"drain": "20 /s"}),
             "reservation": Key("auto", "64 MiB"),
             "max-open-files": Key(ABSENT, 8),
