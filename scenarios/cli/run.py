@@ -176,15 +176,8 @@ def run(
     asked = Asked(perfetto, parquet, pcap, tuple(pcap_of or ()), spans, exchanges, tuple(exchanges_of or ()))
     outputs = Outputs(json_file, junit, out, github, html, perfetto, spans.file, pcap, exchanges)
     outputs.check(files)
-    options = Options(
-        seed=seed,
-        boards=_boards(board or []),
-        check=check,
-        strict=strict,
-        speed=pace,
-        wire=clock == "wire",
-        band=_band(band),
-    )
+    chosen, wire = _boards(board or []), clock == "wire"
+    options = Options(seed, chosen, None, check, speed=pace, wire=wire, strict=strict, band=_band(band))
     beside = {"--seed": seed is not None, "--check": check, "--clock": clock != "virtual", "--github": github}
     beside |= asked.flags()
     many = _many(seeds, jobs, require, shard, cluster, beside)

@@ -31,7 +31,7 @@ from twinloop.sim.kernel.trace import Trace
 from twinloop.sim.kernel.wallclock import WallClock
 from twinloop.sim.machine.budget import Budget
 from twinloop.sim.machine.machine import Machine
-from twinloop.sim.model.boards import prices
+from twinloop.sim.model.boards import Prices, prices
 from twinloop.sim.model.spec import GatewaySpec
 from twinloop.sim.network.link import Link
 from twinloop.sim.north.outbox import Outbox
@@ -76,6 +76,11 @@ class Installs(Protocol):
         ...
 
 
+def _prices(spec: GatewaySpec, metered: bool) -> Prices:
+    nominal = prices(spec.board, spec.program, spec.runtime, metered, spec.small_reservation)
+    return nominal.at(spec.end)
+
+
 class Gateway:
     """One gateway of a world. ``books``: the run's; ``metered``: some component on it has a limit of CPU
     time; ``derives``: its transform may add points."""
@@ -100,8 +105,7 @@ class Gateway:
         derives: bool,
     ) -> None:
         self.index, self.spec, self.name, self.host, self.books = index, spec, spec.name, host, books
-        costs = prices(spec.board, spec.program, spec.runtime, metered, spec.small_reservation)
-        budget = Budget(spec.board, costs.at(spec.end), spec.files)
+        budget = Budget(spec.board, _prices(spec, metered), spec.files)
         syncs = spec.store is not None and not spec.store.volatile
         machine = self.machine = Machine(
             env=env,

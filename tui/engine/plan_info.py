@@ -8,7 +8,7 @@ from __future__ import annotations
 from twinloop.scenarios.file.load import Loaded
 from twinloop.scenarios.judging.expectation import Expectation
 from twinloop.scenarios.report.console import band_text
-from twinloop.scenarios.report.result import band
+from twinloop.scenarios.report.gateways import band
 from twinloop.scenarios.text.errors import shown_path
 from twinloop.scenarios.text.units import show_duration
 from twinloop.sim.gateway.gateway import Gateway

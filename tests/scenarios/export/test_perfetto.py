@@ -78,7 +78,7 @@ def test_slices_say_whose_call_it_was(host: Host, tmp_path: Path) -> None:
     instances = spent.pop("host: new instance")
     for name, meter in budget.meters.items():
         own = len([s for s in world.gateways[0].rack.all() if s.spec.name == name])
-        started = budget.work_ns(budget.board.instantiate_ns.value) * own
+        started = budget.work_ns(budget.prices.instantiate_ns.value) * own
         assert spent.pop(name) == meter.cpu_ns + meter.instantiate_ns - started
         instances -= started
     assert instances == 0

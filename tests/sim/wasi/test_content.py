@@ -224,7 +224,7 @@ def test_there_are_no_links() -> None:
 def test_sync_takes_as_long_as_what_has_been_written_since_the_last_one() -> None:
     place = Place(Folder("/data", read_only=False, quota_bytes=1 << 20))
     machine = place.machine
-    commit_ns = machine.board.host_ns["commit"].value
+    commit_ns = machine.budget.prices.work_ns["commit"].value
     fd = place.open(place.root(), "f", "create")
 
     def sync_ns(one: Any) -> int:
