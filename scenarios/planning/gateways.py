@@ -26,7 +26,14 @@ from twinloop.scenarios.planning.pairs import standby_spec
 from twinloop.scenarios.text.document import Location
 from twinloop.scenarios.text.errors import unknown
 from twinloop.scenarios.text.words import number_of
-from twinloop.sim.model.boards import SMALL_RESERVATION_BYTES, Board, HostProgram, Runtime, memories_that_fit
+from twinloop.sim.model.boards import (
+    SMALL_GUARDS_BYTES,
+    SMALL_RESERVATION_BYTES,
+    Board,
+    HostProgram,
+    Runtime,
+    memories_that_fit,
+)
 from twinloop.sim.model.spec import DeviceSpec, GatewaySpec, RestartSpec, StoreSpec, UplinkSpec
 from twinloop.sim.model.store_presets import STORE_PRESETS
 
@@ -102,6 +109,7 @@ class GatewayPlanner:
         memories = sum(memories_of.get(one, 1) for one in (*slots, gateway.transform, gateway.policy))
         beside = upgrades.beside(self._loaded, name)
         memories += beside
+        small, fits = self._reservation(name, gateway, (board, runtime), memories, len(slots) + 2 + beside)
         return GatewaySpec(
             name=name,
             board=board,
@@ -128,9 +136,8 @@ class GatewayPlanner:
                 restart.status,
                 restart.watchdog,
             ),
-            small_reservation=self._small_reservation(
-                name, gateway, (board, runtime), memories, len(slots) + 2 + beside
-            ),
+            small_reservation=small,
+            memories_max=fits,
             files=gateway.max_open_files,
             standby=standby,
             upgrade=upgrades.upgrade_spec(gateway.upgrade),
@@ -205,32 +212,36 @@ class GatewayPlanner:
                 )
         return spec
 
-    def _small_reservation(
+    def _reservation(
         self,
         name: str,
         gateway: schema.Gateway,
         on: tuple[Board, Runtime],
         memories: int,
         instances: int,
-    ) -> bool:
+    ) -> tuple[bool, int | None]:
+        """Do memories reserve 64 MiB only, and how many fit (None: they reserve nothing, RAM decides)?"""
         board, runtime = on
         reserves = runtime.reservation_bytes
+        if not reserves:
+            return False, None
         fits = memories_that_fit(board, reserves)
-        if reserves <= SMALL_RESERVATION_BYTES:
-            asked = False  # it reserves less by itself
-        elif gateway.reservation == "64 MiB":
-            return True
-        else:
-            asked = gateway.reservation == "4 GiB"
+        small = memories_that_fit(board, SMALL_RESERVATION_BYTES + SMALL_GUARDS_BYTES)
+        if gateway.reservation == "64 MiB" and reserves > SMALL_RESERVATION_BYTES:
+            return True, small
         if memories <= fits:
-            return False
+            return False, fits
         of = "" if memories == instances else f" with {memories} memories"
-        needs = f"{number_of(instances, 'instance')}{of} reserve {memories * reserves >> 30} GiB of addresses"
-        if asked or reserves <= SMALL_RESERVATION_BYTES:
-            text = f"{needs}; {board.name} has {board.va_bits} bits of them and holds {fits}: use 64 MiB"
-            raise self._loaded.document.error(("gateways", name, "reservation"), text)
-        self.notes.append(
-            f"gateway {name}: {needs}, {board.name} holds {fits} ({board.va_bits} bits): "
-            "memories reserve 64 MiB instead, guest code costs x1.7 (x1.3 to x2.2)"
+        needs = (
+            f"gateway {name}: {number_of(instances, 'instance')}{of} reserve {memories * reserves >> 30} GiB "
+            f"of addresses, {board.name} holds {fits} ({board.va_bits} bits)"
         )
-        return True
+        price = "guest code costs x1.7 (x1.3 to x2.2)"
+        if gateway.reservation == "4 GiB" or reserves <= SMALL_RESERVATION_BYTES:
+            self.notes.append(
+                f"{needs}: {memories - fits} of them can't be made; reservation: 64 MiB lifts it to {small}, "
+                f"and {price}"
+            )
+            return False, fits
+        self.notes.append(f"{needs}: memories reserve 64 MiB instead, {price}")
+        return True, small

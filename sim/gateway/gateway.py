@@ -105,7 +105,7 @@ class Gateway:
         derives: bool,
     ) -> None:
         self.index, self.spec, self.name, self.host, self.books = index, spec, spec.name, host, books
-        budget = Budget(spec.board, _prices(spec, metered), spec.files)
+        budget = Budget(spec.board, _prices(spec, metered), spec.files, spec.memories_max)
         syncs = spec.store is not None and not spec.store.volatile
         machine = self.machine = Machine(
             env=env,

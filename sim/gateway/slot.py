@@ -75,6 +75,7 @@ class Slot:
         "on_drop",
         "on_move",
         "on_ready",
+        "reserved",
         "serving",
         "settings",
         "spec",
@@ -108,6 +109,8 @@ class Slot:
         self.health = ""
         """what its instance last said of itself; empty before it was asked"""
         self.instance: Instance | None = None
+        self.reserved = 0
+        """memories of the instance that have addresses; 0: there were none left for it"""
         self.history = History()
         self.generation = 0
         """counts instances, so that a restart that was overtaken knows it"""
@@ -157,6 +160,9 @@ class Slot:
         self.instance = instance
         self.health = ""
         self._machine.budget.hold_memory(HOST_BYTES_PER_INSTANCE)
+        self.reserved = self.linked.component.memories
+        if not self._machine.budget.reserve(self.reserved):
+            self.reserved = 0
 
     def started(self) -> bool:
         """Its start code has run, and it has the memory that it begins with; False when the board has no RAM
@@ -184,6 +190,7 @@ class Slot:
             if self.on_drop is not None:
                 self.on_drop()
             self._machine.budget.hold_memory(-held_bytes)
+            self._machine.budget.reserve(-self.reserved)
             instance.memory.on_growth = None
             self.imports.forget_actions()
             instance.close()

@@ -86,6 +86,10 @@ class Supervisor:
         instance = self._host.create(slot.linked, slot.imports.handlers, spec.memory_bytes, spec.name)
         slot.adopt(instance)
         generation, slot.serving = slot.generation, True
+        if not slot.reserved:
+            self._refuse(slot, "addresses", "the board has no addresses left for its memory")
+            slot.release(generation)
+            return
         fault = yield from call(machine, slot, START, (), 0, StageTimes(), DRIVER)
         if machine.epoch != epoch or slot.instance is not instance:
             return
@@ -227,11 +231,14 @@ class Supervisor:
     # ---- the end of an instance ------------------------------------------------------------------
     def refuse_memory(self, slot: Slot) -> None:
         """There is no RAM for this instance: it dies, and that is an event."""
+        self._refuse(slot, "memory", "the board has no RAM left for it")
+
+    def _refuse(self, slot: Slot, budget: str, message: str) -> None:
         machine = self._machine
-        machine.budget.breach("memory")
-        machine.trace.emit("breach", machine.index, "memory", slot.name)
+        machine.budget.breach(budget)
+        machine.trace.emit("breach", machine.index, budget, slot.name)
         assert slot.instance is not None
-        self.fault(slot, slot.instance.kill(Cause.MEMORY_LIMIT, "the board has no RAM left for it"))
+        self.fault(slot, slot.instance.kill(Cause.MEMORY_LIMIT, message))
 
     def _make_room(self) -> bool:
         """One that serves needs RAM: those of an upgrade that don't serve go first, as many as needed. Is

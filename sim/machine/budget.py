@@ -137,8 +137,12 @@ HOST_BYTES_PER_INSTANCE = 19 << 10
 class Budget:
     """A gateway's account: a profile, a meter for each component, linear memory now and at its peak."""
 
-    def __init__(self, board: Board, prices: Prices, files: int | None = None) -> None:
-        self.board, self.prices = board, prices
+    def __init__(
+        self, board: Board, prices: Prices, files: int | None = None, memories_max: int | None = None
+    ) -> None:
+        self.board, self.prices, self.memories_max = board, prices, memories_max
+        self.memories = 0
+        """linear memories of all instances"""
         self.files = Files(files)
         self.profile = self._full_speed = CpuProfile.of(prices)
         self._throttles: list[float] = []
@@ -205,6 +209,14 @@ class Budget:
     def limit_bytes(self) -> int:
         """RAM that instances may have now."""
         return min([self.board.memory_bytes, *self._squeezes])
+
+    def reserve(self, memories: int) -> bool:
+        """Addresses for so many more memories (fewer, if negative); False, and none are taken, when there
+        aren't as many."""
+        if memories > 0 and self.memories_max is not None and self.memories + memories > self.memories_max:
+            return False
+        self.memories += memories
+        return True
 
     def hold_memory(self, change_bytes: int) -> bool:
         """Memory of instances comes or goes; False when the board's RAM is exceeded."""

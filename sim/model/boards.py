@@ -159,7 +159,11 @@ class Runtime:
 
 RESERVATION_DEFAULT_BYTES = 4160 << 20
 """what wasmtime reserves for each wasm32 memory: 4 GiB and its guards"""
-SMALL_RESERVATION_BYTES = 64 << 20
+SMALL_RESERVATION_BYTES, SMALL_GUARDS_BYTES = 64 << 20, 64 << 10
+"""of each memory, when addresses are scarce"""
+MAPS_MAX, MAPS_PER_MEMORY = 65_530, 4
+"""Linux's usual vm.max_map_count, and how many of them a memory takes (measured: an instance could not be
+made from 16 357 on; this says 16 382)"""
 SMALL_RESERVATION_FACTOR = Figure(
     1_700, "ours: A64 instructions with explicit bounds checks, in thousandths", 1.3, "2026-11-27"
 )
@@ -233,8 +237,8 @@ def prices(
 
 
 def memories_that_fit(board: Board, reservation_bytes: int) -> int:
-    """How many memories with so many reserved addresses each the board's user addresses hold; what reserves
-    nothing is held by its RAM."""
+    """How many memories with so many reserved addresses each the board's user addresses and its kernel's maps
+    hold; what reserves nothing is held by its RAM."""
     if reservation_bytes == 0:
         return board.memory_bytes // (1 << 16)
-    return (1 << board.va_bits) // reservation_bytes
+    return min((1 << board.va_bits) // reservation_bytes, MAPS_MAX // MAPS_PER_MEMORY)

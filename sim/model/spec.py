@@ -341,6 +341,8 @@ class GatewaySpec:
     """where nobody has said what the host program is: another that it may be"""
     runtime: Runtime | None = None
     small_reservation: bool = False
+    memories_max: int | None = None
+    """so many memories does its process find addresses for; None: nothing is reserved"""
     end: End = End.NOMINAL
     files: int | None = None
     """files and sockets that its process may have open; None: not looked at"""
