@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: docs pictures pictures-html demo test test-tools test-foreign lint bench coverage soak mutants components components-check guests-python guests-all clean
+.PHONY: docs pictures pictures-html demo test test-tools test-foreign lint bench coverage soak mutants hosts components components-check guests-python guests-all clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -73,6 +73,9 @@ mutants: $(VENV)/.dev         ## changes to the books and what they rest on that
 	rm -rf mutants
 	$(BIN)/mutmut run --max-children 2
 	$(BIN)/python -m tests.mutants
+
+hosts: $(VENV)/.dev           ## count anew what hosts pay for a crossing: needs gcc-aarch64-linux-gnu, qemu-user, rustup, Debian; a quarter of an hour, and as long for the first build of wasmtime
+	$(BIN)/python -m benchmarks.hosts
 
 components: $(VENV)/.dev      ## rebuild the guests from their sources
 	$(BIN)/python -m twinloop.components.build

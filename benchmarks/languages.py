@@ -128,19 +128,21 @@ class Heard:
         self.calls: list[int] = []
         self.start = self.peak_bytes = 0
 
-    def charge(self, fuel: int, calls: int, imports: int, values: int, count: int) -> int:
+    def charge(self, fuel: int, calls: int, imports: int, exchanges: int, values: int, count: int) -> int:
         """A segment of a call; ``calls`` is 1 in its first."""
         if calls:
             self.calls.append(0)
         self.calls[-1] += fuel
         assert self.slot.instance is not None
         self.peak_bytes = max(self.peak_bytes, self.slot.instance.memory.peak_bytes)
-        return self.meter.charge(fuel, calls, imports, values, count)
+        return self.meter.charge(fuel, calls, imports, exchanges, values, count)
 
-    def charge_start(self, fuel: int, calls: int, imports: int, values: int, count: int) -> int:
+    def charge_start(
+        self, fuel: int, calls: int, imports: int, exchanges: int, values: int, count: int
+    ) -> int:
         """A segment of start code."""
         self.start += fuel
-        return self.meter.charge_start(fuel, calls, imports, values, count)
+        return self.meter.charge_start(fuel, calls, imports, exchanges, values, count)
 
     @property
     def profile(self) -> Any:

@@ -93,6 +93,7 @@ def _hosts() -> None:
             [
                 ("call", host.call, _THOUSAND, ""),
                 ("import", host.imported, _THOUSAND, ""),
+                ("exchange", host.exchange, _THOUSAND, ""),
                 ("value", host.value, _THOUSAND, ""),
                 ("byte", host.byte, _THOUSAND, ""),
             ]

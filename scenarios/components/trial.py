@@ -108,13 +108,16 @@ class Spent:
     fuel: int
     calls: int
     imports: int
+    exchanges: int
     values: int
     bytes: int
     waited_ns: int
 
     def on(self, board: str) -> int:
         """Its CPU time on a board that ships, under the host program that most people ship, ns."""
-        return _profile(board).cpu_ns(self.fuel, self.calls, self.imports, self.values, self.bytes)
+        return _profile(board).cpu_ns(
+            self.fuel, self.calls, self.imports, self.exchanges, self.values, self.bytes
+        )
 
 
 @cache
@@ -204,12 +207,15 @@ class Trial:
         self._env.run()
         after = self._used()
         took_ns = self._env.now - began
-        fuel, calls, imports, values, count = (now - then for now, then in zip(after, before, strict=True))
-        return found[0], Spent(fuel, calls, imports, values, count, took_ns)
+        fuel, calls, imports, exchanges, values, count = (
+            now - then for now, then in zip(after, before, strict=True)
+        )
+        return found[0], Spent(fuel, calls, imports, exchanges, values, count, took_ns)
 
-    def _used(self) -> tuple[int, int, int, int, int]:
+    def _used(self) -> tuple[int, int, int, int, int, int]:
         meter = self.slot.meter
-        return meter.fuel + meter.start_fuel, meter.calls, meter.imports, meter.values, meter.bytes
+        fuel = meter.fuel + meter.start_fuel
+        return fuel, meter.calls, meter.imports, meter.exchanges, meter.values, meter.bytes
 
     @property
     def stderr(self) -> str:

@@ -50,9 +50,9 @@ class Header:
 
 @dataclass(frozen=True)
 class Terms:
-    """On what terms a driver ran. ``prices``: of fuel, a call, an import, a value, a byte, in ps; limits in
-    ns and bytes; None: no limit of its own. ``folders``: (path, is it read-only, quota, files with their
-    content as hexadecimal digits) as they were in the beginning."""
+    """On what terms a driver ran. ``prices``: of fuel, a call, an import, an exchange, a value, a byte, in
+    ps; limits in ns and bytes; None: no limit of its own. ``folders``: (path, is it read-only, quota, files
+    with their content as hexadecimal digits) as they were in the beginning."""
 
     board: str
     prices: tuple[int, ...]

@@ -135,8 +135,8 @@ class Recorded:
             )
             for name in ("deadline_ns", "start_ns", "memory_bytes", "state_bytes"):
                 _natural(getattr(terms, name))
-            if len(terms.prices) not in (4, 5) or not all(type(price) is int for price in terms.prices):
-                raise ValueError("terms.prices: expected five whole numbers")
+            if len(terms.prices) not in (4, 6) or not all(type(price) is int for price in terms.prices):
+                raise ValueError("terms.prices: expected six whole numbers")
             settings = settings_of(data["settings"])
             return Place(
                 number=_natural(data["place"]),

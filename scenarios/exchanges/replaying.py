@@ -251,8 +251,10 @@ class _Line:
         )
         packages = terms.wasi if self._same else tuple(dict.fromkeys((*terms.wasi, "wasi:clocks")))
         wasi = WasiSpec(packages, folders, (), terms.environment, terms.arguments)
-        prices = terms.prices if len(terms.prices) == 5 else (*terms.prices, terms.prices[3])
-        profile = CpuProfile(*prices)  # before there was a price of a byte, it was a value's
+        prices = terms.prices
+        if len(prices) == 4:  # before an exchange and a byte had prices, they were an import's and a value's
+            prices = (*prices[:3], prices[2], prices[3], prices[3])
+        profile = CpuProfile(*prices)
         self.trial = trial.Trial(
             host, place.component, component, wasi,
             trial.Terms(

@@ -107,15 +107,17 @@ class TellingMeter(Meter):
         super().__init__(profile)
         self._told = told
 
-    def charge(self, fuel: int, calls: int, imports: int, values: int, count: int) -> int:
+    def charge(self, fuel: int, calls: int, imports: int, exchanges: int, values: int, count: int) -> int:
         """Account for one segment; returns its time in ns."""
-        time_ns = super().charge(fuel, calls, imports, values, count)
+        time_ns = super().charge(fuel, calls, imports, exchanges, values, count)
         self._told(time_ns)
         return time_ns
 
-    def charge_start(self, fuel: int, calls: int, imports: int, values: int, count: int) -> int:
+    def charge_start(
+        self, fuel: int, calls: int, imports: int, exchanges: int, values: int, count: int
+    ) -> int:
         """The same for a segment of start code."""
-        time_ns = super().charge_start(fuel, calls, imports, values, count)
+        time_ns = super().charge_start(fuel, calls, imports, exchanges, values, count)
         self._told(time_ns)
         return time_ns
 

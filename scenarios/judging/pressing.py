@@ -45,6 +45,7 @@ def dearer(gateway: Any, program: HostProgram | None) -> float:
         meter.fuel * other.fuel_ps.value
         + meter.calls * other.call_ps.value
         + meter.imports * other.import_ps.value
+        + meter.exchanges * other.exchange_ps.value
         + meter.values * other.value_ps.value
         + meter.bytes * other.byte_ps.value
         for meter in meters

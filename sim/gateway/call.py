@@ -54,14 +54,14 @@ def call(
     assert instance is not None
     within_ns = slot.spec.start_ns if starts else slot.deadline_ns
     charge = meter.charge_start if starts else meter.charge
-    spent, deadline_at, calls, imports, carried = times.spent_ns, 0, 0 if starts else 1, 0, 0
+    spent, deadline_at, calls, exchanges, carried = times.spent_ns, 0, 0 if starts else 1, 0, 0
     while True:
         if cores.free:
             cores.free -= 1
         elif not (yield from handed_over(cores, instance, times)):
             return instance.fault
         imported.segment_start_ns = env.now
-        if not imports:  # its first segment
+        if not exchanges:  # its first segment
             deadline_at, imported.left_ns = env.now + within_ns, within_ns if starts else slot.fuel_limit_ns
             if starts:
                 instance.begin_start(meter.profile.fuel_for(within_ns))
@@ -70,7 +70,8 @@ def call(
         fuel, request = instance.advance(), instance.request
         if request is None and not starts:
             values += CONSTANT_VALUES + (_lifted(instance, times) if returns_batch else 0)
-        cost = charge(fuel, calls, imports + imported.crossings, values, carried + imported.bytes_carried)
+        count = carried + imported.bytes_carried
+        cost = charge(fuel, calls, imported.crossings, exchanges, values, count)
         imported.crossings = imported.bytes_carried = 0
         if cost:
             yield cost
@@ -104,7 +105,7 @@ def call(
         if starts or deadline_at - env.now < slot.fuel_limit_ns:
             instance.limit_fuel(meter.profile.fuel_for(deadline_at - env.now))
         instance.answer(reply)
-        calls, imports, values = 0, 1, 0
+        calls, exchanges, values = 0, 1, 0
 
 
 def handed_over(cores: Cores, instance: Instance, times: StageTimes) -> Steps:

@@ -248,7 +248,7 @@ class Pipeline:
                 if lists[2] or lists[0] + lists[5] > LOOKED_AT:
                     limit_batch(instance, lists)
                 values += READING_VALUES * (lists[0] + lists[5])
-        cost = slot.meter.charge(fuel, 1, imports.crossings, values, imports.bytes_carried)
+        cost = slot.meter.charge(fuel, 1, imports.crossings, 0, values, imports.bytes_carried)
         imports.crossings = imports.bytes_carried = 0
         if cost:
             yield cost

@@ -3,7 +3,7 @@
 Belongs here: the prices of a board put together, meters, and the account. Never: what follows a breach
 (supervisor.py). Time is kept in picoseconds with a carry, so that a component's CPU time is, to the
 nanosecond, what the profile gives for its fuel, crossings, values and bytes: cpu_ns = (fuel * fuel_ps + calls
-* call_ps + imports * import_ps + values * value_ps + bytes * byte_ps) // 1000.
+* call_ps + imports * import_ps + exchanges * exchange_ps + values * value_ps + bytes * byte_ps) // 1000.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ PS_PER_NS = 1000
 
 @dataclass(frozen=True, slots=True)
 class CpuProfile:
-    """Prices in picoseconds on one gateway: a unit of fuel, a call, an import, a lifted or lowered value and
-    byte."""
+    """Prices in picoseconds on one gateway: a unit of fuel, a call, an import, an exchange, a lifted or
+    lowered value and byte."""
 
     fuel_ps: int
     call_ps: int
     import_ps: int
+    exchange_ps: int
     value_ps: int
     byte_ps: int
 
@@ -35,6 +36,7 @@ class CpuProfile:
             prices.fuel_ps.value,
             prices.call_ps.value,
             prices.import_ps.value,
+            prices.exchange_ps.value,
             prices.value_ps.value,
             prices.byte_ps.value,
         )
@@ -47,12 +49,13 @@ class CpuProfile:
         """How much fuel fits into ``time_ns``."""
         return time_ns * PS_PER_NS // self.fuel_ps
 
-    def cpu_ns(self, fuel: int, calls: int, imports: int, values: int, count: int) -> int:
+    def cpu_ns(self, fuel: int, calls: int, imports: int, exchanges: int, values: int, count: int) -> int:
         """The time that these cost together; ``count``: bytes."""
         return (
             fuel * self.fuel_ps
             + calls * self.call_ps
             + imports * self.import_ps
+            + exchanges * self.exchange_ps
             + values * self.value_ps
             + count * self.byte_ps
         ) // PS_PER_NS
@@ -67,6 +70,7 @@ class Meter:
         "bytes",
         "calls",
         "cpu_ns",
+        "exchanges",
         "faults",
         "fuel",
         "imports",
@@ -79,7 +83,7 @@ class Meter:
 
     def __init__(self, profile: CpuProfile) -> None:
         self.reprice(profile)
-        self.fuel = self.calls = self.imports = self.values = self.bytes = self.spent_ps = 0
+        self.fuel = self.calls = self.imports = self.exchanges = self.values = self.bytes = self.spent_ps = 0
         self.start_fuel = self.instantiate_ns = 0
         """of start code; CPU time of new instances, their start code's included"""
         self.cpu_ns = 0
@@ -89,22 +93,24 @@ class Meter:
     def reprice(self, profile: CpuProfile) -> None:
         """Other prices from now on."""
         self.profile = profile
-        self._prices: tuple[int, int, int, int, int] = astuple(profile)
+        self._prices: tuple[int, int, int, int, int, int] = astuple(profile)
 
-    def charge(self, fuel: int, calls: int, imports: int, values: int, count: int) -> int:
+    def charge(self, fuel: int, calls: int, imports: int, exchanges: int, values: int, count: int) -> int:
         """Account for one segment, ``count`` bytes carried; returns its time in ns (the carry keeps the sum
         exact)."""
         self.fuel += fuel
         self.calls += calls
         self.imports += imports
+        self.exchanges += exchanges
         self.values += values
         self.bytes += count
-        fuel_ps, call_ps, import_ps, value_ps, byte_ps = self._prices
+        fuel_ps, call_ps, import_ps, exchange_ps, value_ps, byte_ps = self._prices
         after = self.spent_ps = (
             self.spent_ps
             + fuel * fuel_ps
             + calls * call_ps
             + imports * import_ps
+            + exchanges * exchange_ps
             + values * value_ps
             + count * byte_ps
         )
@@ -112,10 +118,12 @@ class Meter:
         after_ns = self.cpu_ns = after // PS_PER_NS
         return after_ns - before_ns
 
-    def charge_start(self, fuel: int, calls: int, imports: int, values: int, count: int) -> int:
+    def charge_start(
+        self, fuel: int, calls: int, imports: int, exchanges: int, values: int, count: int
+    ) -> int:
         """The same for a segment of start code, which belongs to no call."""
         self.start_fuel += fuel
-        time_ns = self.profile.cpu_ns(fuel, calls, imports, values, count)
+        time_ns = self.profile.cpu_ns(fuel, calls, imports, exchanges, values, count)
         self.instantiate_ns += time_ns
         return time_ns
 

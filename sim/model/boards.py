@@ -112,14 +112,16 @@ WORK = {
 @dataclass(frozen=True, slots=True)
 class HostProgram:
     """The program around the runtime that calls components: thousandths of an aarch64 instruction for a call,
-    an import, a value, a byte."""
+    an import, an exchange, a value, a byte."""
 
     name: str
     title: str
     call: Figure
     """one call into a component, whatever it does"""
     imported: Figure
-    """one call from a component to the host"""
+    """one call from a component to the host that is answered at once, such as clock.now"""
+    exchange: Figure
+    """one that waits for something outside, such as fieldbus.transact; its bytes come on top"""
     value: Figure
     """one lifted or lowered value: a field of a record, such as a reading's"""
     byte: Figure
@@ -173,14 +175,15 @@ _THOUSAND = 1000
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """What work costs on one gateway: in picoseconds a unit of fuel, a call, an import, a lifted or lowered
-    value and byte; in nanoseconds a new instance and each of WORK; what its flash takes."""
+    """What work costs on one gateway: in picoseconds a unit of fuel, a call, an import, an exchange, a lifted
+    or lowered value and byte; in nanoseconds a new instance and each of WORK; what its flash takes."""
 
     host: HostProgram
     metered: bool
     fuel_ps: Figure
     call_ps: Figure
     import_ps: Figure
+    exchange_ps: Figure
     value_ps: Figure
     byte_ps: Figure
     instantiate_ns: Figure
@@ -197,6 +200,7 @@ class Prices:
             fuel_ps=self.fuel_ps.at(end),
             call_ps=self.call_ps.at(end),
             import_ps=self.import_ps.at(end),
+            exchange_ps=self.exchange_ps.at(end),
             value_ps=self.value_ps.at(end),
             byte_ps=self.byte_ps.at(end),
             instantiate_ns=self.instantiate_ns.at(end),
@@ -208,7 +212,9 @@ class Prices:
     @property
     def band(self) -> float:
         """The widest band of what makes a call's time."""
-        return max(one.band for one in (self.fuel_ps, self.call_ps, self.import_ps, self.value_ps))
+        return max(
+            one.band for one in (self.fuel_ps, self.call_ps, self.import_ps, self.exchange_ps, self.value_ps)
+        )
 
 
 def prices(
@@ -228,6 +234,7 @@ def prices(
         fuel_ps=fuel,
         call_ps=one.times(host.call, _THOUSAND),
         import_ps=one.times(host.imported, _THOUSAND),
+        exchange_ps=one.times(host.exchange, _THOUSAND),
         value_ps=one.times(host.value, _THOUSAND),
         byte_ps=one.times(host.byte, _THOUSAND),
         instantiate_ns=board.instantiate_ns,

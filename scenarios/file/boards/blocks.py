@@ -217,6 +217,7 @@ class HostBlock(Block):
     title: Text
     call: Count
     imported: Count = Field(alias="import")
+    exchange: Count
     value: Count
     byte: Count
 

@@ -60,6 +60,7 @@ def _host(name: str, block: HostBlock) -> HostProgram:
         block.title,
         thousandths(block.call),
         thousandths(block.imported),
+        thousandths(block.exchange),
         thousandths(block.value),
         thousandths(block.byte),
     )

@@ -80,16 +80,17 @@ def test_prices_by_hand() -> None:
     instructions; fuel takes what the board's file says."""
     one = Figure(1, "x", 1.0)
     host = HostProgram(
-        "h", "h", *(one._replace(value=n * 1000) for n in (4000, 1500, 50)), one._replace(value=250)
+        "h", "h", *(one._replace(value=n * 1000) for n in (4000, 1500, 2500, 50)), one._replace(value=250)
     )
     found = prices(board(), host, None, False, False)
     assert [
         found.call_ps.value,
         found.import_ps.value,
+        found.exchange_ps.value,
         found.value_ps.value,
         found.byte_ps.value,
         found.fuel_ps.value,
-    ] == [4_000_000, 1_500_000, 50_000, 250, 1000]
+    ] == [4_000_000, 1_500_000, 2_500_000, 50_000, 250, 1000]
     assert prices(board(), host, None, True, False).fuel_ps.value == 2000
     assert prices(board(), host, None, False, True).fuel_ps.value == 1700
     pulley = runtimes()["wasmtime-pulley"]
