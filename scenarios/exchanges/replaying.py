@@ -7,6 +7,7 @@ a busy board isn't here, which only a deadline could show.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from twinloop.scenarios.exchanges.lines import GIVEN, Call, Place
 from twinloop.scenarios.exchanges.modbus import Asked
 from twinloop.scenarios.exchanges.reading import CURE, Recorded
 from twinloop.scenarios.exchanges.registers import Nearest, Registers, Room
+from twinloop.scenarios.planning.components import SHIPPED
 from twinloop.scenarios.text.errors import ScenarioError, unknown
 from twinloop.sim.kernel.clock import S
 from twinloop.sim.kernel.wallclock import EPOCH_NS
@@ -75,7 +77,10 @@ def replayed(
     options: Mapping[str, str] | None = None,
 ) -> Replay:
     """Make all calls of a device, a fleet (of devices NAME/1, NAME/2, ...) or everybody; ``each`` is told of
-    each. ``options``: in the place of recorded ones, or beside them. Raises ScenarioError."""
+    each. ``options``: in the place of recorded ones, or beside them. As in a scenario, a bare name that is no
+    file here is that of a shipped driver. Raises ScenarioError."""
+    if not os.path.exists(wasm) and wasm.name == str(wasm) and os.path.exists(SHIPPED / wasm):
+        wasm = SHIPPED / wasm
     host = Host()
     try:
         component = load_whole(host, [(wasm.name, read_component(wasm))], "driver").component

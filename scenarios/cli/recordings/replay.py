@@ -25,7 +25,9 @@ def options_of(pairs: list[str]) -> dict[str, str]:
 
 
 def replay(
-    driver: Annotated[Path, typer.Argument(help="the driver's .wasm", metavar="DRIVER.wasm")],
+    driver: Annotated[
+        Path, typer.Argument(help="the driver's .wasm, or the name of a shipped one", metavar="DRIVER.wasm")
+    ],
     file: Annotated[
         Path,
         typer.Argument(
