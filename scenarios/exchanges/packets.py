@@ -115,10 +115,11 @@ def _described(order: str, options: bytes) -> tuple[int, str]:
 
 class Wires:
     """Frames out of a capture's packets. ``dpkt``: the package and what of it is needed; ``port``: on which
-    Modbus TCP devices listen."""
+    Modbus TCP devices listen; ``lines``: those of serial lines are wanted, and no others. A frame of RTU may
+    look like one of Modbus TCP: 01 03 00 00 00 02 C4 0B has the protocol number and the length of one."""
 
-    def __init__(self, dpkt: Any, port: int) -> None:
-        self._dpkt, self._port = dpkt, port
+    def __init__(self, dpkt: Any, port: int, lines: bool) -> None:
+        self._dpkt, self._port, self._lines = dpkt, port, lines
         self._streams: dict[tuple[Any, ...], Stream] = {}
         self._servers: dict[tuple[Any, ...], tuple[str, bool, int]] = {}
         self._talks: dict[tuple[Any, ...], int] = {}
@@ -126,10 +127,9 @@ class Wires:
     def frames(self, path: Path) -> Iterator[Seen]:
         """In the order in which they were whole; raises ScenarioError."""
         for packet in packets(path):
-            if packet.link_type == _UPPER_PDU:
-                yield from _line(packet)
-            else:
-                yield from self._packet(packet)
+            if (packet.link_type == _UPPER_PDU) != self._lines:
+                continue
+            yield from _line(packet) if self._lines else self._packet(packet)
         for key, stream in self._streams.items():
             server, asked, talk = self._servers[key]
             for at_ns, frame in stream.over():

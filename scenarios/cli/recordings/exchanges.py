@@ -62,7 +62,7 @@ def exchanges(
             text = f"{out}: it is read by this command, and would be overwritten"
             raise ScenarioError("--out", None, "", text)
     cleared(out)
-    frames, told = _frames(file, port)
+    frames, told = _frames(file, port, protocol)
     found, damaged = sorted_out(protocol, frames)
     which = _chosen(file, found, server, unit, protocol)
     said = found[which]
@@ -109,8 +109,9 @@ def _model(name: str) -> Any:
         raise ScenarioError("--device", None, "", f"{name}: {error}") from error
 
 
-def _frames(file: Path, port: int) -> tuple[Iterator[Any] | list[Any], list[str]]:
+def _frames(file: Path, port: int, protocol: str) -> tuple[Iterator[Any] | list[Any], list[str]]:
     """(frames, what a reader must know)."""
+    from twinloop.scenarios.exchanges.modbus import RTU
     from twinloop.scenarios.exchanges.packets import is_capture
 
     if not os.path.isfile(file):
@@ -124,7 +125,7 @@ def _frames(file: Path, port: int) -> tuple[Iterator[Any] | list[Any], list[str]
 
         parts = ("ethernet", "ip", "ip6", "tcp", "sll", "sll2", "loopback", "utils")
         dpkt = needed(COMMAND, "pcap", "dpkt", *(f"dpkt.{part}" for part in parts))[0]
-        wires = Wires(dpkt, port)
+        wires = Wires(dpkt, port, protocol == RTU)
         found = list(wires.frames(file))
         return found, wires.told()
     from twinloop.scenarios.exchanges.logs import Log

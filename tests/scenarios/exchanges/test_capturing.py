@@ -290,6 +290,21 @@ def test_a_plain_capture_of_ethernet(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert main(command) == 0
 
 
+def test_a_serial_line_is_no_tcp(host: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A read of two registers from 0 on, 01 03 0000 0002 C40B, would be a frame of Modbus TCP to unit C4."""
+    pytest.importorskip("dpkt", reason="needs twinloop[pcap]")
+    model, capture = tmp_path / "model" / "two.yaml", tmp_path / "x.pcapng"
+    model.parent.mkdir()
+    model.write_text(MODEL[: MODEL.index("  a:")] + "  a: {address: 0, type: u32, signal: {level: 7}}\n")
+    text = LINES.replace("device: energy-meter", "device: model/two.yaml").replace("count: 4", "count: 1")
+    run(load_text(text, tmp_path / "s.yaml"), Options(watches=(Capture(capture),)), host)
+    command = ["components", "exchanges", str(capture), "--device", str(model), "-o", str(tmp_path / "o")]
+    assert main(command) == 3
+    assert "there is no request of modbus-tcp in it; --protocol" in capsys.readouterr().err
+    assert main([*command, "--protocol", "modbus-rtu"]) == 0
+    assert "unit 1 of bus/1: " in capsys.readouterr().out
+
+
 def test_without_the_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
