@@ -78,9 +78,10 @@ class BelievedWitness(Nobody):
         }
 
     def shown(self, index: int) -> list[Shown] | None:
-        """What the device's own point of that name showed; if none of it was read, what it holds."""
+        """What the device's own point of that name showed; if none of it was read, what it holds. Of a point
+        that the device hasn't got nobody knows: it is missed, whatever was read."""
         own = self._own[index]
-        if own is None:
+        if own is None or self.absent >> index & 1:
             return None
         found = self._inner.shown(own)
         if found or self._device.model.points[own].type == TEXT:
@@ -88,9 +89,11 @@ class BelievedWitness(Nobody):
         return [held_shown(self._device, own)]
 
     def texts(self, index: int) -> list[str | None] | None:
-        """The same of a text; what wasn't read is no text."""
+        """The same of a text."""
         own = self._own[index]
-        return None if own is None else self._inner.texts(own) or [None]
+        if own is None or self.absent >> index & 1:
+            return None
+        return self._inner.texts(own) or [self._device.image.text(own)]
 
     def valueless(self, index: int, status: int) -> bool:
         """Had the device's own point no value?"""

@@ -107,6 +107,43 @@ def test_a_sentinel_that_is_not_believed_in_passes_as_no_number(tmp_path: Path) 
     assert code == 1
 
 
+NAMED = HAS + "  name: {address: 20, type: text, length: 4, text: pump}\n"
+"""a device with a text of four registers, of which two are in use"""
+
+
+def test_a_text_that_is_believed_to_be_shorter(tmp_path: Path) -> None:
+    """What is cut off is empty: the text is right. Of a longer one a part is read, and the device shows the whole."""
+    code, document = run(tmp_path, NAMED.replace("length: 4", "length: 2"), device=NAMED)
+    assert (code, document["truth"]["wrong"], document["truth"]["checked"]) == (0, 0, 25)
+    code, document = run(
+        tmp_path, NAMED.replace("length: 4", "length: 2"), device=NAMED.replace("pump", "pump-12")
+    )
+    assert (code, document["truth"]["wrong"]) == (1, 5)
+    assert document["truth"]["example"] == (
+        "presses/1 name, sample 0: read 'pump', the device showed 'pump-12'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("device", "believed"),
+    [
+        (NAMED, HAS + "  name: {address: 20, type: u16}\n"),
+        (
+            HAS + "  name: {address: 20, type: u16, signal: {level: 16706}}\n",
+            HAS + "  name: {address: 20, type: text, length: 1}\n",
+        ),
+    ],
+    ids=["a number", "a text"],
+)
+def test_a_number_in_the_place_of_a_text_is_missed_and_not_wrong_as_well(
+    tmp_path: Path, device: str, believed: str
+) -> None:
+    code, document = run(tmp_path, believed, device=device)
+    assert code == 1
+    assert document["ledger"]["missed"] == {"device": 5}
+    assert document["truth"]["wrong"] == 0
+
+
 WRITE = """\
 timeline:
   - {at: 2500 ms, write: presses/1, point: limit, value: 42}
