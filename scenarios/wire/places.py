@@ -135,8 +135,9 @@ def require_tcp(spec: WorldSpec, option: str, served: Collection[str]) -> None:
 
 
 def _address(device: DeviceSpec) -> tuple[str, int, int] | str:
-    """Where it is in the file: on a line two devices may have one unit id there."""
-    return (device.link, device.line, device.unit_id) if device.speaks.serial else device.name
+    """Where it is in the file: on a line two devices may have one unit id there, and behind a converter."""
+    on_line = device.speaks.serial or device.behind
+    return (device.wires, device.line, device.unit_id) if on_line else device.name
 
 
 def _untouched(spec: WorldSpec) -> list[str]:

@@ -19,6 +19,7 @@ from twinloop.scenarios.planning.plan import Planner
 from twinloop.scenarios.report.result import scenario_digest
 from twinloop.scenarios.testing.served import ServedScenario
 from twinloop.scenarios.text.errors import ScenarioError
+from twinloop.scenarios.wire.places import attached
 from twinloop.sim.model.spec import WorldSpec
 
 LINKS: dict[str, Any] = {
@@ -178,6 +179,16 @@ def test_what_has_no_converter_keeps_its_digest(tmp_path: Path) -> None:
     with_one = load_text(scenario(tmp_path, **described()), tmp_path / "s.yaml")
     other = load_text(scenario(tmp_path, **described(moxa={"queue": 8})), tmp_path / "s.yaml")
     assert scenario_digest(with_one) != scenario_digest(other)
+
+
+def test_two_with_one_unit_id_are_attached_in_one_place(tmp_path: Path, host: Host) -> None:
+    """As on a line: the file wants just that. A third one, whose unit id is another, isn't there."""
+    spec = planned(tmp_path, host, one={"unit": 1}, fleet={"count": 3})
+    at = "tcp://127.0.0.1:502/1"
+    found, _ = attached(spec, {"m/1": at, "m/2": at})
+    assert [device.unit_id for device in found.devices if device.place] == [1, 1]
+    with pytest.raises(ScenarioError, match='"m/3" and "m/1" are in one place'):
+        attached(spec, {"m/1": at, "m/3": at})
 
 
 def test_one_port_serves_them_all(tmp_path: Path) -> None:
