@@ -11,7 +11,8 @@ from twinloop.scenarios.planning import pairs, upgrades
 from twinloop.scenarios.text.units import positive_duration, show_duration
 from twinloop.scenarios.text.words import number_of
 from twinloop.sim.gateway.listener import LISTEN_DEADLINE_NS
-from twinloop.sim.model.spec import DeviceSpec, WorldSpec
+from twinloop.sim.gateway.readers import patience
+from twinloop.sim.model.spec import ComponentSpec, ConverterSpec, DeviceSpec, WorldSpec
 from twinloop.sim.network.serial_line import LineTiming
 
 GAP_REGISTERS = 8
@@ -168,15 +169,15 @@ def _far(spec: WorldSpec) -> list[str]:
             takes = (
                 f"an answer takes {show_duration(there_and_back_ns + device.response_ns)} over {device.link}"
             )
-            patience = f"the timeout of {device.driver} is {show_duration(timeout_ns)}"
-            out[f"fleet {fleet}: {takes}, {patience}: no exchange ever ends well; a longer timeout"] = None
+            waited = f"the timeout of {device.driver} is {show_duration(timeout_ns)}"
+            out[f"fleet {fleet}: {takes}, {waited}: no exchange ever ends well; a longer timeout"] = None
             continue
         for part, share in (("p50", 50), ("p95", 5), ("p99", 1)):
             takes_ns = there_and_back_ns + device.response_at_ns(part)
             if takes_ns > timeout_ns:
                 takes = f"{share} % of answers take {show_duration(takes_ns)} or longer over {device.link}"
-                patience = f"the timeout of {device.driver} is {show_duration(timeout_ns)}"
-                out[f"fleet {fleet}: {takes}, {patience}; a longer timeout, or retries"] = None
+                waited = f"the timeout of {device.driver} is {show_duration(timeout_ns)}"
+                out[f"fleet {fleet}: {takes}, {waited}; a longer timeout, or retries"] = None
                 break
     return list(out)
 
@@ -224,30 +225,49 @@ def _twice(spec: WorldSpec) -> list[str]:
 def _behind(spec: WorldSpec) -> list[str]:
     """Converters with fewer connections than drivers, and those that wait longer for a device than a driver
     waits for them."""
-    out = []
-    drivers = {component.name: dict(component.options) for component in spec.components}
+    out: dict[str, None] = {}
+    drivers = {component.name: component for component in spec.components}
+    gateways = {one.name: one.standby.of if one.standby else one.name for one in spec.gateways}
     for converter in spec.converters:
         mine = [device for device in spec.devices if device.behind == converter.name and not device.place]
-        gateways = {one.name: one.standby.of if one.standby else one.name for one in spec.gateways}
         wanted = sum(device.gateway == of for device in mine for of in gateways.values())
         model = converter.model
         if 0 < model.connections < wanted:
-            out.append(
+            out[
                 f"converter {converter.name}: {number_of(wanted, 'driver')} want a connection each, it holds "
                 f"{model.connections}: the others are refused; more connections, or fewer devices behind it"
-            )
-        for name in dict.fromkeys(device.driver for device in mine):
-            try:
-                timeout_ns = positive_duration(drivers.get(name, {}).get("timeout", ""))
-            except ValueError:
-                continue  # none is given, or one that the component refuses
-            if timeout_ns <= model.timeout_ns:
-                out.append(
-                    f"converter {converter.name}: it waits {show_duration(model.timeout_ns)} for a silent "
-                    f"device, {name} waits {show_duration(timeout_ns)} for the converter: one silent device "
-                    f"makes drivers of the others behind it give up, too; a shorter timeout of the converter"
-                )
-    return out
+            ] = None
+        for device in mine:
+            driver = drivers.get(device.driver)
+            if driver is not None and len(mine) > 1:
+                out |= dict.fromkeys(_outwaited(converter, driver, device))
+    return list(out)
+
+
+def _outwaited(converter: ConverterSpec, driver: ComponentSpec, device: DeviceSpec) -> list[str]:
+    """What becomes of a device's polls while its converter waits for another device, which is silent: each
+    of their requests may wait for one of that device's."""
+    waits_ns = converter.model.timeout_ns
+    deadline_ns = driver.deadline_ns or device.poll_ns
+    waits = f"converter {converter.name}: it waits {show_duration(waits_ns)} for a silent device"
+    try:
+        timeout_ns = positive_duration(
+            {**dict(patience(driver, deadline_ns, device.exchanges)), **dict(driver.options)}["timeout"]
+        )
+    except (KeyError, ValueError):
+        timeout_ns = 0  # none is given, or one that the component refuses
+    if 0 < timeout_ns <= waits_ns:
+        return [
+            f"{waits}, {driver.name} waits {show_duration(timeout_ns)} for the converter: one silent device "
+            f"makes drivers of the others behind it give up, too; a shorter timeout of the converter"
+        ]
+    if timeout_ns and device.exchanges * waits_ns >= deadline_ns:
+        return [
+            f"{waits}, for which {number_of(device.exchanges, 'request')} of a poll may have to wait "
+            f"in turn; calls of {driver.name} have a deadline of {show_duration(deadline_ns)}: one silent "
+            f"device makes the others behind it miss theirs; a shorter timeout of the converter"
+        ]
+    return []
 
 
 def warnings(spec: WorldSpec) -> list[str]:

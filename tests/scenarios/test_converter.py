@@ -143,6 +143,23 @@ def test_a_converter_with_too_few_connections_is_warned_of(tmp_path: Path, host:
     ]
 
 
+def test_a_silent_device_that_costs_the_others_their_polls_is_foreseen(tmp_path: Path, host: Host) -> None:
+    """Three requests of a poll wait a second each: over after 3 s, of 2 s. A driver that isn't told of a timeout waits
+    a fifth of 2 s, as all tries of three requests shall be over in time."""
+    patient = {"fleet": {"poll": "2 s"}, "options": {"timeout": "1500 ms"}}
+    untold = {**COMPONENTS, "modbus-driver": {**COMPONENTS["modbus-driver"], "with": {}}}
+    for changes, says in (
+        (patient, "for which 3 requests of a poll may have to wait in turn; calls of modbus-driver have a deadline of 2 s:"),
+        ({**patient, "moxa": {"timeout": "666 ms"}}, None),
+        ({"fleet": {"poll": "2 s"}, "components": untold}, "modbus-driver waits 400 ms for the converter:"),
+        ({"fleet": {"poll": "2 s"}, "components": untold, "moxa": {"timeout": "300 ms"}}, None),
+        ({**patient, "fleet": {"poll": "2 s", "count": 1}}, None),
+    ):  # fmt: skip
+        found = [one for one in feasibility.warnings(planned(tmp_path, host, **changes)) if "silent" in one]
+        assert len(found) == (says is not None), (changes, found)
+        assert says is None or says in found[0]
+
+
 def test_unit_ids_are_of_the_line(tmp_path: Path, host: Host) -> None:
     assert [one.unit_id for one in planned(tmp_path, host).devices] == list(range(1, 11))
     spec = planned(tmp_path, host, {"unit": 77})
