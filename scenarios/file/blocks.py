@@ -114,8 +114,9 @@ class Fleet(Block):
     believes: str | None = None
     """The device model whose point table the gateway and its drivers go by, if that isn't `device`: names as
     for `device`. Points are matched by name: what is believed wrongly (an address, a word order, a scale)
-    shows as wrong readings and writes, and a point that the device hasn't got is missed. Modbus only. `serve`
-    serves the device as it is and doesn't use this; with `attach` it is the only table that counts."""
+    shows as wrong readings and writes, and a point that the device hasn't got is missed. If its model file
+    names a `unit`, that one is asked. Modbus only. `serve` serves the device as it is and doesn't use this;
+    with `attach` it is the only table that counts."""
     twin: str | None = None
     """A file `recording/FILE.csv` beside the scenario: the devices start with the state that the recording
     ends with. Left out: the model's own start. Not if `device` is a recording."""

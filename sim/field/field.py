@@ -261,7 +261,7 @@ class Field:
                 ("client", client_of(gateway, spec.name)),
             )
             return told + waits(deadline_ns)
-        return ("protocol", spec.protocol), ("unit", str(spec.unit_id))
+        return ("protocol", spec.protocol), ("unit", str(spec.asked_unit_id))
 
     def source(self, index: int, spec: DeviceSpec) -> Callable[[int], None] | None:
         """What a sample that is due sets off at the device."""

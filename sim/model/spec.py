@@ -214,6 +214,13 @@ class DeviceSpec:
         """What its gateway takes it for: its points are due, read and written by their names there."""
         return self.model if self.believed is None else self.believed
 
+    @property
+    def asked_unit_id(self) -> int:
+        """The unit id by which its gateway asks it: another one than its own if the table that is believed
+        names another."""
+        named = None if self.believed is None else self.believed.profile.unit
+        return self.unit_id if named is None else named
+
     def response_at_ns(self, part: str) -> int:
         """How long an answer takes at the quantile ``part`` (of profile.QUANTILES); of a device that always
         takes as long, that."""

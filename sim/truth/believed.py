@@ -58,6 +58,8 @@ class BelievedWitness(Nobody):
         self._device = inner.device
         has = self._device.model
         self.absent = absent(believed, has)
+        self._elsewhere = believed.profile.unit not in (None, self._device.unit_id)
+        """the gateway asks another unit id: what answers is another device"""
         self._own = [has.index(point.name) for point in believed.points]
         self._kind = [
             "" if own is None else " and ".join(mistakes(point, has.points[own]))
@@ -78,13 +80,14 @@ class BelievedWitness(Nobody):
         }
 
     def shown(self, index: int) -> list[Shown] | None:
-        """What the device's own point of that name showed; if none of it was read, what it holds. Of a point
-        that the device hasn't got nobody knows: it is missed, whatever was read."""
+        """What the device's own point of that name showed; if none of it was read, what it holds, unless it
+        wasn't asked at all. Of a point that the device hasn't got nobody knows: it is missed, whatever was
+        read."""
         own = self._own[index]
         if own is None or self.absent >> index & 1:
             return None
         found = self._inner.shown(own)
-        if found or self._device.model.points[own].type == TEXT:
+        if found or self._elsewhere or self._device.model.points[own].type == TEXT:
             return found
         return [held_shown(self._device, own)]
 
@@ -93,7 +96,8 @@ class BelievedWitness(Nobody):
         own = self._own[index]
         if own is None or self.absent >> index & 1:
             return None
-        return self._inner.texts(own) or [self._device.image.text(own)]
+        found = self._inner.texts(own)
+        return found if found or self._elsewhere else [self._device.image.text(own)]
 
     def valueless(self, index: int, status: int) -> bool:
         """Had the device's own point no value?"""

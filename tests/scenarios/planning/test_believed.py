@@ -144,6 +144,43 @@ def test_a_number_in_the_place_of_a_text_is_missed_and_not_wrong_as_well(
     assert document["truth"]["wrong"] == 0
 
 
+@pytest.mark.parametrize(
+    ("believed", "own", "missed"),
+    [("unit: 3\n", "unit: 5\n", {"rejected": 20}), ("", "unit: 5\n", {}), ("unit: 5\n", "unit: 5\n", {})],
+)
+def test_the_unit_id_of_the_believed_table_is_asked(
+    tmp_path: Path, believed: str, own: str, missed: dict[str, int]
+) -> None:
+    """A table that names none leaves the device's own."""
+    at = "points:"
+    code, document = run(
+        tmp_path, HAS.replace(at, believed + at), device=HAS.replace(at, own + at).replace("a meter", "it")
+    )
+    assert document["ledger"]["missed"] == missed
+    assert code == bool(missed)
+
+
+def test_another_device_of_the_line_that_answers_is_not_the_one_that_is_meant(tmp_path: Path) -> None:
+    """All three are asked as unit 2: they are alike, and yet only what m/2 says is its own."""
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "has.yaml").write_text(HAS)
+    (tmp_path / "model" / "believed.yaml").write_text(HAS.replace("points:", "unit: 2\npoints:"))
+    text = TINY.replace("press-sensor,", "model/has.yaml, believes: model/believed.yaml,")
+    text = text.replace("modbus-tcp", "modbus-rtu").replace(
+        "plant: {preset: lan}", "plant: {serial: 19200 Bd}"
+    )
+    (tmp_path / "s.yaml").write_text(
+        text.replace("p99(latency.gateway) <= 50 ms", "count(samples.missed) == 0")
+    )
+    code, document = run_json(tmp_path / "s.yaml")
+    assert code == 1
+    assert document["ledger"]["delivered"] == document["ledger"]["due"] == 60, (
+        "nobody else would have noticed"
+    )
+    assert document["truth"]["wrong"] == 40
+    assert document["truth"]["example"].endswith("(looks like a value that was not read in this poll)")
+
+
 WRITE = """\
 timeline:
   - {at: 2500 ms, write: presses/1, point: limit, value: 42}
