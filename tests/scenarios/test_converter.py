@@ -69,6 +69,7 @@ def test_ten_meters_share_a_line(tmp_path: Path, host: Host) -> None:
     assert found.verdict is Verdict.PASS, [one.why for one in found.judged]
     data = found.data
     assert data["truth"]["wrong"] == 0
+    assert data["truth"]["checked"] == data["truth"]["readings"], "on a line nothing is left out"
     assert data["truth"]["checked"] == data["truth"]["readings"] == 4 * 10 * 10
     line = data["lines"]["rs485/1"]
     assert (line["exchanges"], line["timeouts"], line["longest_queue"]) == (120, 0, 9)

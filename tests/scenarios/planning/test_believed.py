@@ -144,6 +144,20 @@ def test_a_number_in_the_place_of_a_text_is_missed_and_not_wrong_as_well(
     assert document["truth"]["wrong"] == 0
 
 
+def test_a_mistake_that_shows_once_is_seen(tmp_path: Path) -> None:
+    """40100 is above what an i16 holds, for one of 200 polls: none of the first ten, which are compared anyway."""
+    high = HAS.replace("step: 60 s", "step: 1 s").replace(
+        "level: 9", "kind: square, level: 100, swing: 40000, period: 400 s, duty: 0.0025, phase: 300 s"
+    )
+    believed = high.replace("4, type: u16", "4, type: i16")
+    run(tmp_path, believed, device=high)
+    file = tmp_path / "s.yaml"
+    file.write_text(file.read_text().replace("duration: 5 s", "duration: 200 s"))
+    code, document = run_json(file)
+    assert document["truth"]["checked"] == document["truth"]["readings"] == 800
+    assert (code, document["truth"]["wrong"]) == (1, 1)
+
+
 @pytest.mark.parametrize(
     ("believed", "own", "missed"),
     [("unit: 3\n", "unit: 5\n", {"rejected": 20}), ("", "unit: 5\n", {}), ("unit: 5\n", "unit: 5\n", {})],
