@@ -183,7 +183,7 @@ def test_the_host_programs_that_ship_are_the_fit(name: str) -> None:
     fitted = json.loads((Path(fitting.__file__).parent / "fitted.json").read_text())
     for price, half in GUEST.items():
         modes = [fitted["guest"][mode][price.replace("transact", "import")] for mode in ("plain", "metered")]
-        assert half == round(sum(modes) / 2), price
+        assert abs(half - sum(modes) / 2) <= 0.5, price
     found, prices = hosts()[name], fitted["hosts"][name]["prices"]
     for figure, price in (
         (found.call, "call"),
