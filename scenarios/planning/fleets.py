@@ -132,6 +132,8 @@ class FleetPlanner:
                 (*at, "manners"), f'"manners" does not go with {protocol}: they are those of Modbus devices'
             )
         unfit = given.unfit(speaks.serial) or (given.unfit(True) if behind else None)
+        if protocol == "modbus-ascii" and given.echo:
+            unfit = "echo"  # a line of text brings back what drivers take for an answer
         if unfit is not None:
             where = "a device behind a converter" if behind else protocol
             raise self._loaded.document.error((*at, "manners", unfit), f'"{unfit}" does not go with {where}')

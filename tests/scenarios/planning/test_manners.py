@@ -85,6 +85,11 @@ def test_what_a_model_does_a_fleet_can_take_away(tmp_path: Path, host: Host) -> 
     ("fleet", "links", "words"),
     [
         ({"manners": {"echo": True}}, None, 'fleets.m.manners.echo: "echo" does not go with modbus-tcp'),
+        (
+            {"manners": {"echo": True}, "protocol": "modbus-ascii"},
+            LINE,
+            '"echo" does not go with modbus-ascii',
+        ),
         ({"manners": {"idle": "1 s"}, "protocol": "modbus-rtu"}, LINE, '"idle" does not go with modbus-rtu'),
         ({"manners": {"pause": "1 s"}, "protocol": "opcua"}, None, '"manners" does not go with opcua'),
         ({"manners": {"more": "drop-first"}}, None, '"more" does nothing without "connections"'),
