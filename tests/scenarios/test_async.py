@@ -99,7 +99,7 @@ def test_a_driver_waits_in_simulated_time(
 def result(tmp_path: Path, host: Host, **changes: Any) -> Result:
     """Of a scenario whose devices have that one point."""
     text = scenario(tmp_path, {"device": "model/m.yaml", **changes.pop("fleet", {})}, **changes)
-    return run(load_text(text, tmp_path / "scenario.yaml"), Options(), host)
+    return run(load_text(text, tmp_path / "scenario.yaml"), Options(band="never"), host)
 
 
 def with_own(role: str, wasm: str, **options: str) -> dict[str, Any]:

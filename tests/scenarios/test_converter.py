@@ -84,7 +84,7 @@ def test_ten_meters_share_a_line(tmp_path: Path, host: Host) -> None:
 
 def test_a_silent_meter_is_bad_and_its_neighbours_are_right(tmp_path: Path, host: Host) -> None:
     """0B after the converter's 300 ms; no other meter's sample is missed, and nothing is mixed up."""
-    fault = {"at": "6 s", "device-fault": "m/3", "kind": "silent", "for": "8 s"}
+    fault = {"at": "7 s", "device-fault": "m/3", "kind": "silent", "for": "7 s"}
     found = result(
         tmp_path,
         host,

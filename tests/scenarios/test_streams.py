@@ -40,7 +40,7 @@ class Streamed:
             gateways={"gw": {**gateway, "uplink": {"link": "cloud"}, "store": {}}},
         )
         bodies.clear()
-        self.result: Result = run(load_text(text, tmp_path / "scenario.yaml"), Options(), host)
+        self.result: Result = run(load_text(text, tmp_path / "scenario.yaml"), Options(band="never"), host)
         self.values = [body["values"]["a"] for body in bodies]
         ledger = self.result.data["ledger"]
         self.missed: dict[str, int] = ledger["missed"]

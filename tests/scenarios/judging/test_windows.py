@@ -109,7 +109,7 @@ def test_the_band_is_that_of_the_phase(tmp_path: Path, host: Host) -> None:
         **changes,
     )
     assert [one.verdict for one in found] == [Verdict.UNSURE, Verdict.PASS, Verdict.UNSURE]
-    assert "it could be 4" in found[0].why
+    assert "it doesn't hold at the high end" in found[0].why
     changes["fleet"]["count"] = 20
     phases = [{"name": "a", "for": "30 s"}, {"name": "b", "for": "30 s"}]
     slow = {"at": "0 s", "phase": "a", "throttle": "gw", "speed": "0.1 %", "for": "29 s"}

@@ -193,7 +193,7 @@ def test_what_is_not_beyond_doubt_passes_with_a_warning(pytester: pytest.Pyteste
     found.stdout.fnmatch_lines_random(
         [
             "*TwinloopWarning: PASS: beside it 50 missed samples of which no expectation speaks",
-            "*TwinloopWarning: UNSURE: p50(latency.stage{stage=driver}) <= 20 us: measured *: * of it is modelled CPU time*",
+            "*TwinloopWarning: UNSURE: p50(latency.stage{stage=driver}) <= 20 us: measured *: it doesn't hold *",
         ]
     )
     strict = run(pytester, "--twinloop-strict")

@@ -132,7 +132,7 @@ def test_a_throttled_cpu_takes_longer_and_recovers(host: Host) -> None:
     meter = free.gateways[0].machine.budget.meters["modbus-driver"]
     slowed = slow.gateways[0].machine.budget.meters["modbus-driver"]
     assert meter.fuel == slowed.fuel
-    assert slowed.cpu_ns == pytest.approx(4 * meter.cpu_ns, rel=0.05), "configure was before it"
+    assert slowed.cpu_ns == pytest.approx(4 * meter.cpu_ns, rel=0.08), "configure was before it"
     assert slow.latencies.of().gateway.percentile(500) > free.latencies.of().gateway.percentile(500)  # type: ignore[operator]
     assert (
         meter.cpu_ns < for_a_while.gateways[0].machine.budget.meters["modbus-driver"].cpu_ns < slowed.cpu_ns
