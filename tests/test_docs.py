@@ -60,7 +60,7 @@ def test_a_scenario_is_judged_as_its_page_says(host: Host, text: str, verdict: s
     result = run(load_text(text, Path("page.yaml")), Options(), host)
     assert result.verdict.value == verdict
     told = io.StringIO()
-    report(Console(file=told, width=120), result, "page.yaml")
+    report(Console(file=told, width=200), result, "page.yaml")
     words = [" ".join(line.split()) for line in told.getvalue().splitlines()]
     assert [line for line in shown.splitlines() if " ".join(line.split()) not in words] == []
     assert shown
