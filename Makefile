@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: docs pictures pictures-html demo test test-tools test-foreign lint bench coverage soak mutants hosts components components-check guests-python guests-all clean
+.PHONY: docs pictures pictures-html demo test test-tools test-foreign lint bench coverage soak mutants hosts runtimes components components-check guests-python guests-all clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -42,6 +42,9 @@ lint: $(VENV)/.dev
 
 bench: $(VENV)/.dev           ## ratios within one run; exits 1 when one is broken
 	$(BIN)/python -m benchmarks.ratios
+
+runtimes: $(VENV)/.dev        ## WebAssembly runtimes side by side: builds their runners (cargo, go, node; what isn't there is left out with a word), measures, writes docs/runtimes.md and the profiles
+	$(BIN)/python -m benchmarks.runtimes
 
 coverage: $(VENV)/.dev        ## branches of the code that reads what others send; exits 1 below 95 %
 	$(BIN)/coverage run -m pytest tests/devices tests/conformance tests/scenarios/file/test_models.py
@@ -84,6 +87,7 @@ components: $(VENV)/.dev      ## rebuild the guests from their sources
 components-check: $(VENV)/.dev  ## fail when a committed guest isn't what its source builds to
 	$(BIN)/python -m twinloop.components.build --check
 	$(BIN)/python -m twinloop.components.rego.template --check
+	$(BIN)/python -m benchmarks.runtimes --check
 
 guests-python: $(VENV)/.dev   ## components in Python that tests use beside the committed ones: two minutes
 	PATH="$(abspath $(BIN)):$$PATH" $(MAKE) -C tests/guests python

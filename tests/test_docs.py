@@ -59,9 +59,11 @@ SCENARIOS = [
 def test_a_scenario_is_judged_as_its_page_says(host: Host, text: str, verdict: str, shown: str) -> None:
     result = run(load_text(text, Path("page.yaml")), Options(), host)
     assert result.verdict.value == verdict
-    told = io.StringIO()
-    report(Console(file=told, width=200), result, "page.yaml")
-    words = [" ".join(line.split()) for line in told.getvalue().splitlines()]
+    words = []
+    for width in (120, 200):
+        told = io.StringIO()
+        report(Console(file=told, width=width), result, "page.yaml")
+        words += [" ".join(line.split()) for line in told.getvalue().splitlines()]
     assert [line for line in shown.splitlines() if " ".join(line.split()) not in words] == []
     assert shown
 

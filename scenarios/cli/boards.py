@@ -59,7 +59,7 @@ def _show(board: Board) -> None:
     money = f"; {board.money}" if board.money else ""
     calibrated = "" if not board.calibrated else "; calibrated on the board"
     print(f"{board.name}: {board.title}; {board.isa}; {board.runtime.name}{money}{calibrated}")
-    fits = memories_that_fit(board, board.runtime.reservation_bytes)
+    fits = memories_that_fit(board, board.runtime.reserves(board.isa))
     print(f"  {fits} default instances fit ({board.va_bits} bits of addresses: {board.va_source})")
     _figures(
         [

@@ -222,12 +222,17 @@ class GatewayPlanner:
     ) -> tuple[bool, int | None]:
         """Do memories reserve 64 MiB only, and how many fit (None: they reserve nothing, RAM decides)?"""
         board, runtime = on
-        reserves = runtime.reservation_bytes
+        reserves = runtime.reserves(board.isa)
         if not reserves:
             return False, None
         fits = memories_that_fit(board, reserves)
         small = memories_that_fit(board, SMALL_RESERVATION_BYTES + SMALL_GUARDS_BYTES)
-        if gateway.reservation == "64 MiB" and reserves > SMALL_RESERVATION_BYTES:
+        if gateway.reservation == "64 MiB":
+            if not runtime.components:
+                raise self._loaded.document.error(
+                    ("gateways", name, "reservation"),
+                    f"what a memory reserves is a setting of wasmtime; {runtime.title} has none",
+                )
             return True, small
         if memories <= fits:
             return False, fits
@@ -236,12 +241,10 @@ class GatewayPlanner:
             f"gateway {name}: {number_of(instances, 'instance')}{of} reserve {memories * reserves >> 30} GiB "
             f"of addresses, {board.name} holds {fits} ({board.va_bits} bits)"
         )
-        price = "guest code costs x1.7 (x1.3 to x2.2)"
-        if gateway.reservation == "4 GiB" or reserves <= SMALL_RESERVATION_BYTES:
-            self.notes.append(
-                f"{needs}: {memories - fits} of them can't be made; reservation: 64 MiB lifts it to {small}, "
-                f"and {price}"
-            )
+        price = "guest code costs " + ("the same" if runtime.interpreter else "x1.7 (x1.3 to x2.2)")
+        if gateway.reservation == "4 GiB" or not runtime.components:
+            lifts = f"; reservation: 64 MiB lifts it to {small}, and {price}" if runtime.components else ""
+            self.notes.append(f"{needs}: {memories - fits} of them can't be made{lifts}")
             return False, fits
         self.notes.append(f"{needs}: memories reserve 64 MiB instead, {price}")
         return True, small

@@ -29,9 +29,9 @@ from twinloop.sim.kernel.clock import MS, Environment, S, Steps, Task
 from twinloop.sim.kernel.random import RandomStreams
 from twinloop.sim.kernel.trace import Trace
 from twinloop.sim.kernel.wallclock import WallClock
-from twinloop.sim.machine.budget import Budget
+from twinloop.sim.machine.budget import HOST_BYTES_PER_INSTANCE, Budget
 from twinloop.sim.machine.machine import Machine
-from twinloop.sim.model.boards import Prices, prices
+from twinloop.sim.model.boards import prices
 from twinloop.sim.model.spec import GatewaySpec
 from twinloop.sim.network.link import Link
 from twinloop.sim.north.outbox import Outbox
@@ -76,9 +76,10 @@ class Installs(Protocol):
         ...
 
 
-def _prices(spec: GatewaySpec, metered: bool) -> Prices:
-    nominal = prices(spec.board, spec.program, spec.runtime, metered, spec.small_reservation)
-    return nominal.at(spec.end)
+def _budget(spec: GatewaySpec, metered: bool) -> Budget:
+    costs = prices(spec.board, spec.program, spec.runtime, metered, spec.small_reservation).at(spec.end)
+    own = HOST_BYTES_PER_INSTANCE if spec.runtime is None else spec.runtime.instance_bytes
+    return Budget(spec.board, costs, spec.files, spec.memories_max, own)
 
 
 class Gateway:
@@ -105,7 +106,7 @@ class Gateway:
         derives: bool,
     ) -> None:
         self.index, self.spec, self.name, self.host, self.books = index, spec, spec.name, host, books
-        budget = Budget(spec.board, _prices(spec, metered), spec.files, spec.memories_max)
+        budget = _budget(spec, metered)
         syncs = spec.store is not None and not spec.store.volatile
         machine = self.machine = Machine(
             env=env,

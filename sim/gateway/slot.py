@@ -18,7 +18,7 @@ from twinloop.sim.gateway.history import History
 from twinloop.sim.kernel.clock import Event, S
 from twinloop.sim.kernel.random import RandomStreams
 from twinloop.sim.kernel.state_machine import StateMachine
-from twinloop.sim.machine.budget import HOST_BYTES_PER_INSTANCE, PS_PER_NS, Meter
+from twinloop.sim.machine.budget import PS_PER_NS, Meter
 from twinloop.sim.machine.machine import Machine
 from twinloop.sim.model.spec import ComponentSpec
 from twinloop.sim.wasi.hosts import Hosts
@@ -159,7 +159,7 @@ class Slot:
         self.generation += 1
         self.instance = instance
         self.health = ""
-        self._machine.budget.hold_memory(HOST_BYTES_PER_INSTANCE)
+        self._machine.budget.hold_memory(self._machine.budget.instance_bytes)
         self.reserved = self.linked.component.memories
         if not self._machine.budget.reserve(self.reserved):
             self.reserved = 0
@@ -177,7 +177,7 @@ class Slot:
         if instance is None:
             return 0
         started = instance.memory.on_growth is not None
-        return HOST_BYTES_PER_INSTANCE + (instance.memory_bytes if started else 0)
+        return self._machine.budget.instance_bytes + (instance.memory_bytes if started else 0)
 
     def _grown(self, change_bytes: int) -> None:
         if not self._machine.budget.hold_memory(change_bytes):

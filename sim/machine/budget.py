@@ -146,8 +146,15 @@ class Budget:
     """A gateway's account: a profile, a meter for each component, linear memory now and at its peak."""
 
     def __init__(
-        self, board: Board, prices: Prices, files: int | None = None, memories_max: int | None = None
+        self,
+        board: Board,
+        prices: Prices,
+        files: int | None = None,
+        memories_max: int | None = None,
+        instance_bytes: int = HOST_BYTES_PER_INSTANCE,
     ) -> None:
+        self.instance_bytes = instance_bytes
+        """of the host's memory for each instance, linear memory aside"""
         self.board, self.prices, self.memories_max = board, prices, memories_max
         self.memories = 0
         """linear memories of all instances"""

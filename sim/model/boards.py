@@ -146,8 +146,15 @@ class Runtime:
     """time of guest code"""
     instance_bytes: int
     """the host's memory for one more instance, linear memory aside"""
+    interpreter: bool = False
+    """it checks each access anyway: what memories reserve has no price"""
     lacks: str = ""
-    """what it hasn't got, in words with their source; empty: nothing that matters here"""
+    """what it hasn't got, in words; empty: nothing that matters here"""
+
+    def reserves(self, isa: str) -> int:
+        """Addresses that it reserves for each memory there; 0: RAM alone decides how many fit. On 32 bits
+        nobody reserves gigabytes."""
+        return 0 if isa == "armv7" else self.reservation_bytes
 
     def against(self, own: Runtime) -> Figure:
         """Time of its guest code against another's, in thousandths."""
@@ -225,7 +232,7 @@ def prices(
     fuel = board.metered_fuel_ps if metered else board.fuel_ps
     if runtime is not None and runtime is not board.runtime:
         fuel = fuel.times(runtime.against(board.runtime), _THOUSAND)
-    if small_reservation:
+    if small_reservation and not (runtime or board.runtime).interpreter:
         fuel = fuel.times(SMALL_RESERVATION_FACTOR, _THOUSAND)
     one = board.instruction_ps
     return Prices(

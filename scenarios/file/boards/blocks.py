@@ -194,6 +194,7 @@ class RuntimeBlock(Block):
     reservation: Size
     fuel: Factor
     instance: PositiveSize
+    interpreter: bool = False
     lacks: str = ""
 
 

@@ -88,6 +88,7 @@ def _runtime(name: str, block: RuntimeBlock) -> Runtime:
             factor.date,
         ),
         block.instance,
+        block.interpreter,
         block.lacks,
     )
 

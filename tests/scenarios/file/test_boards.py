@@ -196,6 +196,10 @@ def test_a_board_that_is_not_there(tmp_path: Path, name: str, said: str) -> None
         ("runtime: wasmtim", 'unknown runtime "wasmtim"; did you mean "wasmtime"'),
         ("host: by-hand", "knows components: nobody lifts values by hand there"),
         ("board: beaglebone-black, runtime: wasmtime", "doesn't run on armv7"),
+        ("board: beaglebone-black, runtime: wazero", "known that do: wasmtime-pulley"),
+        ("runtime: wazero, host: rust-typed", "has no component model, which a host in Rust"),
+        ("runtime: wazero", "counts no fuel: limits: {cpu} can't hold"),
+        ("runtime: wasmer, reservation: 64 MiB", "a setting of wasmtime"),
     ],
 )
 def test_what_does_not_go_together_is_refused_with_the_reason(tmp_path: Path, keys: str, said: str) -> None:
