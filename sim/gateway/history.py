@@ -7,11 +7,12 @@ from __future__ import annotations
 
 
 class History:
-    """What the supervisor remembers of a slot: when its last faults were, and how long it waited after the
-    last."""
+    """What the supervisor remembers of a slot: when its last faults were, how long it waited after the last,
+    and for how many memories of today's instance there were addresses."""
 
-    __slots__ = ("backoff_ns", "faults")
+    __slots__ = ("backoff_ns", "faults", "reserved")
 
     def __init__(self) -> None:
         self.faults: list[int] = []
         self.backoff_ns = 0
+        self.reserved = 0

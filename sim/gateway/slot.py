@@ -75,7 +75,6 @@ class Slot:
         "on_drop",
         "on_move",
         "on_ready",
-        "reserved",
         "serving",
         "settings",
         "spec",
@@ -109,8 +108,6 @@ class Slot:
         self.health = ""
         """what its instance last said of itself; empty before it was asked"""
         self.instance: Instance | None = None
-        self.reserved = 0
-        """memories of the instance that have addresses; 0: there were none left for it"""
         self.history = History()
         self.generation = 0
         """counts instances, so that a restart that was overtaken knows it"""
@@ -157,12 +154,9 @@ class Slot:
     def adopt(self, instance: Instance) -> None:
         """Take over a new instance; its start code has yet to run."""
         self.generation += 1
-        self.instance = instance
-        self.health = ""
+        self.instance, self.health = instance, ""
         self._machine.budget.hold_memory(self._machine.budget.instance_bytes)
-        self.reserved = self.linked.component.memories
-        if not self._machine.budget.reserve(self.reserved):
-            self.reserved = 0
+        self.history.reserved = self._machine.budget.reserve(self.linked.component.memories)
 
     def started(self) -> bool:
         """Its start code has run, and it has the memory that it begins with; False when the board has no RAM
@@ -190,7 +184,7 @@ class Slot:
             if self.on_drop is not None:
                 self.on_drop()
             self._machine.budget.hold_memory(-held_bytes)
-            self._machine.budget.reserve(-self.reserved)
+            self._machine.budget.reserve(-self.history.reserved)
             instance.memory.on_growth = None
             self.imports.forget_actions()
             instance.close()

@@ -86,7 +86,7 @@ class Supervisor:
         instance = self._host.create(slot.linked, slot.imports.handlers, spec.memory_bytes, spec.name)
         slot.adopt(instance)
         generation, slot.serving = slot.generation, True
-        if not slot.reserved:
+        if not slot.history.reserved:
             self._refuse(slot, "addresses", "the board has no addresses left for its memory")
             slot.release(generation)
             return

@@ -225,13 +225,13 @@ class Budget:
         """RAM that instances may have now."""
         return min([self.board.memory_bytes, *self._squeezes])
 
-    def reserve(self, memories: int) -> bool:
-        """Addresses for so many more memories (fewer, if negative); False, and none are taken, when there
-        aren't as many."""
+    def reserve(self, memories: int) -> int:
+        """Addresses for so many more memories (fewer, if negative), all or none; returns how many there
+        are."""
         if memories > 0 and self.memories_max is not None and self.memories + memories > self.memories_max:
-            return False
+            return 0
         self.memories += memories
-        return True
+        return memories
 
     def hold_memory(self, change_bytes: int) -> bool:
         """Memory of instances comes or goes; False when the board's RAM is exceeded."""
