@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures.process  # noqa: F401 # a session inside of this one forgets what it imports
 import gc
 import os
 import shutil
