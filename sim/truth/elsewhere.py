@@ -209,6 +209,9 @@ class Elsewhere:
         return during, [look.points[point] for look in mine if look.last_ns < begun_ns]
 
 
+BELIEVED_EMPTY = "a number that means that there is no value, by another table"
+
+
 class AttachedWorld(RealWorld, Protocol):
     """The way to real devices, some of which another process of ours may serve."""
 
@@ -252,9 +255,11 @@ class ElsewhereWitness:
         """Who serves it tells numbers only."""
         return None
 
-    def read_later(self, truth: Truth, k: int, readings: list[tuple[int, float, bool]]) -> None:
+    def read_later(
+        self, truth: Truth, k: int, readings: list[tuple[int, float, bool]], empty: list[int]
+    ) -> None:
         """Readings that weren't wrong by what was heard on the wire: (point, value, was it compared with
-        that?)."""
+        that?). ``empty``: points that had no value by our own table; the device may have shown one."""
         serving, device = self._serving, self._index
         name, begun_ns, ended_ns = truth.name(device), self._begun_ns, self._env.now
 
@@ -277,6 +282,15 @@ class ElsewhereWitness:
                         shown[-1].value if shown else float("nan"),
                         _likely(value, shown, before),
                     )
+
+            for index in empty:
+                found = serving.shown(name, truth.point(device, index), begun_ns, ended_ns)
+                shown = found[0] if found is not None else []
+                if shown:
+                    truth.asked_elsewhere += 1
+                    truth.checked += 1
+                    if not any(one.valueless for one in shown):
+                        truth.differs(device, index, k, float("nan"), shown[-1].value, BELIEVED_EMPTY)
 
         serving.wait(begun_ns, ended_ns, compare)
 

@@ -99,9 +99,11 @@ class Witness(Protocol):
         """What a wrong value looks like; empty when it looks like nothing known."""
         ...
 
-    def read_later(self, truth: Truth, k: int, readings: list[tuple[int, float, bool]]) -> None:
+    def read_later(
+        self, truth: Truth, k: int, readings: list[tuple[int, float, bool]], empty: list[int]
+    ) -> None:
         """Readings that weren't wrong by what is known now, for who will know more: (point, value, was it
-        compared?)."""
+        compared?). ``empty``: points that were said to have had no value."""
         ...
 
     def wrote_later(self, truth: Truth, command: Command) -> None:
@@ -145,7 +147,9 @@ class Nobody:
         """Nothing known."""
         return ""
 
-    def read_later(self, truth: Truth, k: int, readings: list[tuple[int, float, bool]]) -> None:
+    def read_later(
+        self, truth: Truth, k: int, readings: list[tuple[int, float, bool]], empty: list[int]
+    ) -> None:
         """Nobody will."""
 
     def wrote_later(self, truth: Truth, command: Command) -> None:
@@ -327,6 +331,11 @@ class Truth:
                     (index, value, witness.shown(index) is not None)
                     for index, value in read
                     if index not in wrong
+                ],
+                [
+                    bit_of[point].bit_length() - 1
+                    for point, status in zip(batch.points, batch.statuses, strict=True)
+                    if status >= BAD and witness.valueless(bit_of[point].bit_length() - 1, status)
                 ],
             )
 

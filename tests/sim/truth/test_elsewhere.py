@@ -197,7 +197,7 @@ def test_a_point_that_isnt_served_there_is_named_and_not_checked() -> None:
     talk.clock()
     talk.witness.begin()
     talk.truth.checked = 1
-    talk.witness.read_later(talk.truth, 0, [(0, 1.0, True)])
+    talk.witness.read_later(talk.truth, 0, [(0, 1.0, True)], [])
     talk.clock()
     assert (talk.truth.checked, talk.truth.wrong, list(talk.serving.unknown)) == (0, 0, [("m/1", "level")])
 
@@ -362,3 +362,20 @@ def test_a_point_that_the_serving_process_has_not_got_is_absent() -> None:
     assert other.witness.absent == 0, "nobody has said anything"
     other.say({**HELLO, "models": [["level"]]})
     assert other.witness.absent == 0b10
+
+
+@pytest.mark.parametrize(("valueless", "wrong"), [(False, 1), (True, 0)])
+def test_a_value_that_our_table_takes_for_none_is_wrong(valueless: bool, wrong: int) -> None:
+    """65535 means nothing by the believed table, and is a value of the device."""
+    talk = Talk()
+    talk.at(1 * S)
+    talk.clock()
+    talk.at(2 * S)
+    talk.witness.begin()
+    talk.at(2 * S + 5 * MS)
+    talk.witness.read_later(talk.truth, 0, [], [0])
+    talk.say({"at": 2 * S + MS, "device": 0, "read": {"level": [65535.0, 1.0, False, valueless]}})
+    talk.clock()
+    assert (talk.truth.checked, talk.truth.wrong) == (1, wrong)
+    if wrong:
+        assert "by another table" in str(talk.truth.first)
