@@ -270,6 +270,43 @@ def _outwaited(converter: ConverterSpec, driver: ComponentSpec, device: DeviceSp
     return []
 
 
+READ_FUNCTION = {"coil": 1, "discrete": 2, "holding": 3, "input": 4}
+"""by which a table is read (Modbus Application Protocol 1.1b3, section 6)"""
+
+
+def _units(spec: WorldSpec) -> list[str]:
+    """A point that is believed in another unit: its numbers are right, and mean something else."""
+    out = []
+    for device in spec.devices:
+        if device.believed is None:
+            continue
+        has = {point.name: point.unit for point in device.model.points}
+        for point in device.believed.points:
+            own = has.get(point.name, "")
+            if own and point.unit and own != point.unit:
+                fleet = spec.fleets[device.fleet]
+                out.append(
+                    f"{fleet}: {point.name} is believed in {point.unit}, and the device has it in {own}"
+                )
+    return list(dict.fromkeys(out))
+
+
+def _deaf(spec: WorldSpec) -> list[str]:
+    """A device that knows no function by which a table of its points could be read."""
+    out = []
+    for device in spec.devices:
+        known = device.model.profile.functions
+        if not known or not device.speaks.registers:
+            continue
+        for table in dict.fromkeys(point.table for point in device.table.points if point.readable):
+            if READ_FUNCTION[table] not in known:
+                out.append(
+                    f"{spec.fleets[device.fleet]}: it doesn't know function {READ_FUNCTION[table]}, by which "
+                    f"its points in {table} would be read"
+                )
+    return list(dict.fromkeys(out))
+
+
 def warnings(spec: WorldSpec) -> list[str]:
     """Everything that can be foreseen, in words."""
     out = []
@@ -307,7 +344,8 @@ def warnings(spec: WorldSpec) -> list[str]:
                 f"component {driver}: {waits}: it is killed waiting; a shorter wait, or limits: "
                 f"{{deadline: ...}}"
             )
-    out += _impatient(spec) + _far(spec) + _waiting(spec) + _twice(spec) + _behind(spec)
+    for of in (_impatient, _far, _waiting, _twice, _behind, _units, _deaf):
+        out += of(spec)
     out += pairs.warnings(spec)
     out += upgrades.warnings(spec)
     for link in spec.links:

@@ -12,6 +12,7 @@ from tests.scenarios.cli.test_cli import TINY, run_json
 from twinloop.components.host.host import Host
 from twinloop.scenarios.cli.main import main
 from twinloop.scenarios.file.load import load
+from twinloop.scenarios.planning.feasibility import warnings
 from twinloop.scenarios.planning.plan import Planner
 from twinloop.scenarios.wire.places import attached
 from twinloop.scenarios.wire.wire import served
@@ -274,3 +275,18 @@ def test_the_terminal_shows_the_believed_points_with_the_device_s_values(tmp_pat
     finally:
         world.close()
     assert view.values == ((70000.5, 0), (-1200.0, 0), (50.0, 0), (9.0, 0), (None, 0), ("pump", 0))
+
+
+def test_another_unit_and_a_table_that_nobody_can_read_are_foreseen(tmp_path: Path, host: Host) -> None:
+    """The numbers are right and mean something else; without function 3 no holding register is read."""
+    believed = HAS.replace("points:\n", "points:\n  extra: {address: 30, type: u16, unit: bar}\n", 1)
+    has = HAS.replace("points:\n", "points:\n  extra: {address: 30, type: u16, unit: kPa}\n", 1)
+    run(tmp_path, believed, device=has)
+    spec = Planner(load(tmp_path / "s.yaml"), host, None).world()
+    assert [one for one in warnings(spec) if "believed in" in one] == [
+        "presses: extra is believed in bar, and the device has it in kPa"
+    ]
+    run(tmp_path, HAS, device=has.replace("step:", "functions: [4]\nstep:", 1))
+    spec = Planner(load(tmp_path / "s.yaml"), host, None).world()
+    (told,) = (one for one in warnings(spec) if "doesn't know function" in one)
+    assert told == "presses: it doesn't know function 3, by which its points in holding would be read"
