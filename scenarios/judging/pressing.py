@@ -66,6 +66,7 @@ def pressing(world: Run, judged: list[Judged]) -> list[str]:
         if busy * factor(gateway) > BUSY_MAX:
             found.append(f"the cores of {gateway.name} could be busy")
         found += _limits(gateway, stages)
+        found += _burst(world, gateway, stages)
     cpu_ns = modelled(latency, "max")
     for one in judged:
         timed = one.unit == "ns" and METRICS[one.expectation.metric].kind != "value"
@@ -75,6 +76,21 @@ def pressing(world: Run, judged: list[Judged]) -> list[str]:
         if not (one.expectation.holds(later) if within_ns is None else later <= within_ns):
             found.append(one.expectation.text)
     return list(dict.fromkeys(found))
+
+
+def _burst(world: Run, gateway: Any, stages: dict[int, int]) -> list[str]:
+    """Whatever its cores do on average: if each poll took as long as the longest has, would all polls of its
+    devices still fit into the shortest time between two?"""
+    standby = gateway.spec.standby
+    names = (gateway.name,) if standby is None else (gateway.name, standby.of)
+    mine = [device for device in world.spec.devices if device.gateway in names]
+    if not mine:
+        return []
+    poll_ns = sum(stages[stage] for stage in (DRIVER, TRANSFORM, POLICY))
+    whole_ns = poll_ns * factor(gateway) * len(mine) / gateway.machine.board.cores
+    if whole_ns <= min(device.poll_ns for device in mine):
+        return []
+    return [f"polls of {gateway.name} could overrun in a burst"]
 
 
 def _limits(gateway: Any, stages: dict[int, int]) -> list[str]:

@@ -108,6 +108,22 @@ def test_what_only_queues_can_turn_is_found(tmp_path: Path) -> None:
     assert dict(one.ends)["high"]
 
 
+def test_a_burst_that_averages_hide_is_found(tmp_path: Path) -> None:
+    """For 5 of 60 s the board is a thousand times slower: polls of 3 devices then take most of their second, and
+    more than that at the high end."""
+    (tmp_path / "own.yaml").write_text(
+        text(**{"fuel": {**FIGURE, "value": "45 ns"}, "metered-fuel": {**FIGURE, "value": "45 ns"}})
+    )
+    said = SCENARIO.replace("EXPECT", "count(samples.missed) == 0").replace("HOST", "host: rust-typed")
+    said = said.replace("COUNT", "3").replace("duration: 10 s", "duration: 60 s")
+    said += "timeline: [{at: 20500 ms, throttle: gw, speed: 0.1 %, for: 5 s}]\n"
+    (tmp_path / "s.yaml").write_text(said, encoding="utf-8")
+    result = twinloop.run(twinloop.load(tmp_path / "s.yaml"))
+    assert result.data["gateways"]["gw"]["cpu_ratio"] < 0.1
+    assert result.judged[0].measured == 0
+    assert result.verdict is Verdict.UNSURE, result.pressing
+
+
 def test_a_host_program_that_nobody_stated_is_in_doubt(tmp_path: Path) -> None:
     """What holds under typed bindings, and wouldn't under the C API, is UNSURE until somebody says which."""
     result = run(tmp_path, f"{STAGE} <= 1 s", host="", band="always")
