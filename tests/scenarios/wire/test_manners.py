@@ -50,6 +50,7 @@ MANY = f"""\
   pause: {{{TCP}, driver: driver, manners: {{pause: 50 ms}}}}
   paused: {{{TCP}, driver: patient, manners: {{pause: 50 ms}}}}
   slow: {{{TCP}, driver: driver, manners: {{first-answer: 800 ms}}}}
+  asleep: {{{TCP}, driver: driver, manners: {{first-answer: 800 ms, asleep-after: 300 ms}}}}
   single: {{{TCP}, driver: driver, manners: {{write-single: false}}}}
   long: {{{TCP}, driver: driver, manners: {{write-takes: 30 ms}}}}
   echo: {{{SERIAL}, count: 4, driver: driver, manners: {{echo: true}}}}
@@ -61,13 +62,15 @@ expect:
   - count(samples.missed{{fleet=pause}}) == 3
   - count(samples.missed{{fleet=paused}}) == 0
   - count(samples.missed{{fleet=slow}}) == 2
+  - count(samples.missed{{fleet=asleep}}) == 4
   - count(samples.missed{{fleet=single}}) == 0
   - count(samples.missed{{fleet=long}}) == 0
   - count(samples.missed{{fleet=echo}}) == 0
   - count(commands.failed) == 0
 """
 """Polls at 0, 1 and 2 s. quiet: those at 0 and 1 s, two points each. pause: the second block of each poll.
-slow: the poll at 0 s."""
+slow: the poll at 0 s. asleep: those at 0 and 2 s; at 1 s
+its late answer of 0.8 s is only 200 ms old."""
 ALONE = f"""\
 {HEAD}fleets:
   idle: {{{TCP}, driver: driver, manners: {{idle: 400 ms, connections: 1}}}}
@@ -171,7 +174,7 @@ def faulty() -> str:
 @steady
 @pytest.mark.parametrize(
     ("text", "devices"),
-    [(MANY, 10), (ALONE, 5), (SHARES, 3), (HOLES, 2), (BEHIND, 4), (faulty(), 10)],
+    [(MANY, 11), (ALONE, 5), (SHARES, 3), (HOLES, 2), (BEHIND, 4), (faulty(), 10)],
     ids=["many", "alone", "shares", "holes", "behind", "faults"],
 )
 def test_the_same_on_both_arms(
@@ -232,3 +235,29 @@ def test_a_second_client_drops_the_gateway_which_dials_anew(
     assert set(heard) == {A}
     assert len(dropped) >= 3
     assert set(dropped) == {b""}
+
+
+REFUSED = f"""\
+{HEAD}fleets:
+  one: {{{TCP.replace("poll: 1 s", "poll: 500 ms")}, driver: driver, manners: {{connections: 1}}}}
+expect: ["count(samples.missed{{fleet=one,cause=disconnected}}) == 12"]
+"""
+"""6 polls of two points, while another client has the only connection."""
+
+
+@steady
+def test_a_gateway_is_refused_while_another_client_has_the_only_connection(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "two.yaml").write_text(TWO, encoding="utf-8")
+    with serving(tmp_path, REFUSED, 1) as (at, _):
+        found = re.search(r"tcp://127\.0\.0\.1:(\d+)/1", at.read_text(encoding="utf-8"))
+        assert found
+        with socket.create_connection(("127.0.0.1", int(found[1])), timeout=5) as other:
+            other.sendall(READ_A)
+            assert other.recv(64) == A
+            code = main(["attach", str(tmp_path / "s.yaml"), "--map", str(at)])
+            other.sendall(READ_A)
+            assert other.recv(64) == A, "it was never disturbed"
+    assert code == 0, capsys.readouterr().out
