@@ -288,7 +288,7 @@ def _judged(loaded: Loaded, world: World, judge: Judge, options: Options, notes:
     )
     if error:
         result.data["broken"] = error
-    pressed = () if error or options.plain else tuple(pressing(world, judged))
+    pressed = () if error or options.plain else tuple(pressing(world, judge.measures, judged))
     return replace(result, error=error, pressing=pressed)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from twinloop.scenarios.judging.judged import Judged
-from twinloop.scenarios.judging.measure import cpu_ratio, modelled
+from twinloop.scenarios.judging.measure import Measures, cpu_ratio, modelled
 from twinloop.scenarios.judging.metrics.table import METRICS
 from twinloop.scenarios.judging.run import Run
 from twinloop.scenarios.judging.verdict import Verdict
@@ -53,7 +53,7 @@ def dearer(gateway: Any, program: HostProgram | None) -> float:
     return max(1.0, then_ps / spent_ps)
 
 
-def pressing(world: Run, judged: list[Judged]) -> list[str]:
+def pressing(world: Run, measures: Measures, judged: list[Judged]) -> list[str]:
     """Why the ends of the bands have to be run; empty: nothing that is expected can turn."""
     found = [one.expectation.text for one in judged if one.verdict is Verdict.UNSURE]
     latency = world.latencies.of()
@@ -68,14 +68,23 @@ def pressing(world: Run, judged: list[Judged]) -> list[str]:
         found += _limits(gateway, stages)
         found += _burst(world, gateway, stages)
     cpu_ns = modelled(latency, "max")
-    for one in judged:
-        timed = one.unit == "ns" and METRICS[one.expectation.metric].kind != "value"
-        if one.verdict is not Verdict.PASS or not timed or one.measured is None or one.never:
-            continue
-        later, within_ns = one.measured + cpu_ns * (most - 1), one.expectation.within_ns
-        if not (one.expectation.holds(later) if within_ns is None else later <= within_ns):
-            found.append(one.expectation.text)
+    found += [one.expectation.text for one in judged if _near(one, measures, cpu_ns, most)]
     return list(dict.fromkeys(found))
+
+
+def _near(one: Judged, measures: Measures, cpu_ns: float, most: float) -> bool:
+    """Does what holds not hold any more when modelled CPU time is ``most`` times as much, or as little?
+    ``cpu_ns``: of the slowest sample, which stands for every time that has no part of its own."""
+    expectation, metric = one.expectation, METRICS[one.expectation.metric]
+    if one.verdict is not Verdict.PASS or one.measured is None or one.never or metric.kind == "value":
+        return False
+    if expectation.within_ns is not None:
+        return one.measured + cpu_ns * (most - 1) > expectation.within_ns
+    if expectation.statistic == "count":
+        return False
+    part = max(metric.modelled(measures, expectation, one.measured), cpu_ns if one.unit == "ns" else 0.0)
+    more, less = one.measured + part * (most - 1), max(0.0, one.measured - part * (1 - 1 / most))
+    return not (expectation.holds(more) and expectation.holds(less))
 
 
 def _burst(world: Run, gateway: Any, stages: dict[int, int]) -> list[str]:

@@ -140,6 +140,21 @@ def test_a_host_program_that_nobody_stated_is_in_doubt(tmp_path: Path) -> None:
     assert run(tmp_path, bound, host="host: c-api").verdict is Verdict.FAIL
 
 
+def test_a_share_of_the_cores_that_only_another_host_program_breaks_is_in_doubt(tmp_path: Path) -> None:
+    """The cores' time is no time of a sample, and far from full: a bound on it between both host programs."""
+    free = run(tmp_path, "gateway.cpu <= 100 %", host="", band="always")
+    ends = dict(free.judged[0].ends)
+    assert free.judged[0].measured is not None
+    assert ends["high"] is not None
+    assert ends["c-api"] is not None
+    assert ends["c-api"] > ends["high"]
+    bound = f"gateway.cpu <= {50 * (ends['high'] + ends['c-api']):.9f} %"
+    result = run(tmp_path, bound, host="")
+    assert result.verdict is Verdict.UNSURE
+    assert result.judged[0].why == "it doesn't hold with host: c-api"
+    assert run(tmp_path, bound).verdict is Verdict.PASS
+
+
 def test_never_leaves_the_analytic_bound(tmp_path: Path) -> None:
     nominal = transform_ns(run(tmp_path, f"{STAGE} <= 1 s"))
     result = run(tmp_path, f"{STAGE} <= {int(nominal * 1.2)} ns", band="never")
