@@ -84,7 +84,8 @@ def report(console: Console, result: Result, file: str) -> None:
     header(console, data, file)
     console.print()
     _wrong(console, data.get("truth"))
-    _expectations(console, result.judged)
+    calibrated = all(band["calibrated"] for band in data["bands"].values())
+    _expectations(console, result.judged, calibrated)
     _ledger(console, data["ledger"])
     for name, figures in data.get("derived", {}).items():
         console.print(f"[bold]derived[/]  {escape(derived_line(name, figures))}")
@@ -211,13 +212,13 @@ def measured_text(one: Judged) -> str:
     return value_text(value, one.unit, one.expectation.bound_unit)
 
 
-def shown_text(one: Judged) -> str:
+def shown_text(one: Judged, calibrated: bool = False) -> str:
     """A measured value with its unit; where the ends of the bands were run, from where to where it goes, and
-    what it is under another host program."""
+    what it is under another host program. ``calibrated``: all boards were measured themselves."""
     text = measured_text(one)
     ends = {name: measured_text(replace(one, measured=value)) for name, value in one.ends}
     low, high = ends.pop("low", text), ends.pop("high", text)
-    parts = [] if low == high == text else [f"{low} … {high}, not calibrated"]
+    parts = [] if low == high == text else [f"{low} … {high}, {'' if calibrated else 'not '}calibrated"]
     parts += [f"{name} {value}" for name, value in ends.items() if value != text]
     return f"{text} ({'; '.join(parts)})" if parts else text
 
@@ -233,11 +234,11 @@ def value_text(value: float, unit: str, bound_unit: str) -> str:
     return show_ratio(value) if unit == "ratio" else show_number(value)
 
 
-def _expectations(console: Console, judged: list[Judged]) -> None:
+def _expectations(console: Console, judged: list[Judged], calibrated: bool) -> None:
     if not judged:
         return
     if console.width >= UNWRAPPED:
-        _expectations_unwrapped(console, judged)
+        _expectations_unwrapped(console, judged, calibrated)
         return
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     table.add_column()
@@ -248,7 +249,7 @@ def _expectations(console: Console, judged: list[Judged]) -> None:
         table.add_row(
             f"[{style}]{_MARKS.get(one.verdict, '!')}[/]",
             escape(one.expectation.text),
-            f"[{style}]{shown_text(one)}[/]",
+            f"[{style}]{shown_text(one, calibrated)}[/]",
         )
         if one.why:
             table.add_row("", f"[dim]{escape(one.why)}[/]", "")
@@ -256,13 +257,13 @@ def _expectations(console: Console, judged: list[Judged]) -> None:
     console.print()
 
 
-def _expectations_unwrapped(console: Console, judged: list[Judged]) -> None:
+def _expectations_unwrapped(console: Console, judged: list[Judged], calibrated: bool) -> None:
     """The same without a column that is as wide as the longest reason."""
     wide = max(len(one.expectation.text) for one in judged)
-    figures = max(len(shown_text(one)) for one in judged)
+    figures = max(len(shown_text(one, calibrated)) for one in judged)
     for one in judged:
         mark, text = _MARKS.get(one.verdict, "!"), one.expectation.text
-        console.print(escape(f"{mark}  {text:<{wide}}  {shown_text(one):>{figures}}"))
+        console.print(escape(f"{mark}  {text:<{wide}}  {shown_text(one, calibrated):>{figures}}"))
         if one.why:
             console.print(escape(f"   {one.why}"))
     console.print()
@@ -423,8 +424,8 @@ def provenance(bands: dict[str, Any]) -> list[str]:
     """Where modelled times come from: a line for each board, host and runtime, however many gateways have
     it."""
     lines = [
-        f"{band['board']}, {band['host']}: {band_text(band)}; {band['fuel_ps'] / 1000:g} ns a unit of fuel; "
-        f"twinloop boards has the sources"
+        f"{band['board']}, {band['runtime']}, {band['host']}: {band_text(band)}; "
+        f"{band['fuel_ps'] / 1000:g} ns a unit of fuel; {band['source']}"
         for band in bands.values()
     ]
     return list(dict.fromkeys(lines))
