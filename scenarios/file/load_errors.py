@@ -5,12 +5,22 @@ Belongs here: words for mistakes of shape. Never: reading (load.py, datasheet/).
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from twinloop.scenarios.text.document import Document, Location
 from twinloop.scenarios.text.errors import ScenarioError, nearest
+
+_Block = TypeVar("_Block", bound=BaseModel)
+
+
+def shaped(document: Document, shape: type[_Block]) -> _Block:
+    """The document as a block; raises ScenarioError with the first mistake in the order of the file."""
+    try:
+        return shape.model_validate(document.data)
+    except ValidationError as error:
+        raise translated(document, error) from error
 
 
 def translated(document: Document, error: ValidationError) -> ScenarioError:

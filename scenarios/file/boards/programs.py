@@ -8,13 +8,9 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
 
-from pydantic import ValidationError
-
-from twinloop.scenarios.file.block import Block
 from twinloop.scenarios.file.boards.blocks import Count, HostBlock, HostsFile, RuntimeBlock, RuntimesFile
-from twinloop.scenarios.file.load_errors import translated
+from twinloop.scenarios.file.load_errors import shaped
 from twinloop.scenarios.text.document import parse_document, read_text
 from twinloop.sim.model.boards import Figure, HostProgram, Runtime
 
@@ -23,32 +19,28 @@ RUNTIMES = Path(__file__).parent / "runtimes.yaml"
 BY_HAND = "by-hand"
 """the host program of runtimes without the component model"""
 _THOUSAND = 1000
-_File = TypeVar("_File", bound=Block)
 
 
-def _file(path: Path, shape: type[_File]) -> _File:
-    document = parse_document(read_text(path), path)
-    try:
-        return shape.model_validate(document.data)
-    except ValidationError as error:
-        raise translated(document, error) from error
+@cache
+def _hosts_file() -> HostsFile:
+    return shaped(parse_document(read_text(HOSTS), HOSTS), HostsFile)
 
 
 @cache
 def hosts() -> dict[str, HostProgram]:
     """The host programs that ship, by name."""
-    return {name: _host(name, block) for name, block in _file(HOSTS, HostsFile).hosts.items()}
+    return {name: _host(name, block) for name, block in _hosts_file().hosts.items()}
 
 
 @cache
 def default_host() -> HostProgram:
     """What is taken where a scenario says nothing: what most people ship."""
-    return hosts()[_file(HOSTS, HostsFile).default]
+    return hosts()[_hosts_file().default]
 
 
 def other_host() -> HostProgram:
     """The one under which a verdict has to hold, too, where a scenario doesn't say which it is."""
-    return hosts()[_file(HOSTS, HostsFile).doubt]
+    return hosts()[_hosts_file().doubt]
 
 
 def _host(name: str, block: HostBlock) -> HostProgram:
@@ -69,7 +61,8 @@ def _host(name: str, block: HostBlock) -> HostProgram:
 @cache
 def runtimes() -> dict[str, Runtime]:
     """The runtimes that ship, by name."""
-    return {name: _runtime(name, block) for name, block in _file(RUNTIMES, RuntimesFile).runtimes.items()}
+    found = shaped(parse_document(read_text(RUNTIMES), RUNTIMES), RuntimesFile)
+    return {name: _runtime(name, block) for name, block in found.runtimes.items()}
 
 
 def _runtime(name: str, block: RuntimeBlock) -> Runtime:

@@ -10,11 +10,9 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from twinloop.scenarios.file.boards.blocks import BoardFile, LongTime, Time
 from twinloop.scenarios.file.boards.programs import runtimes
-from twinloop.scenarios.file.load_errors import translated
+from twinloop.scenarios.file.load_errors import shaped
 from twinloop.scenarios.text.document import Document, Location, parse_document, read_text
 from twinloop.scenarios.text.errors import ScenarioError, shown_path, unknown
 from twinloop.sim.model.boards import WORK, Board, Figure
@@ -47,10 +45,7 @@ def is_file(name: str) -> bool:
 def read_board(text: str, file: Path, name: str) -> Board:
     """Raises ScenarioError with the place in the file."""
     document = parse_document(text, file)
-    try:
-        found = BoardFile.model_validate(document.data)
-    except ValidationError as error:
-        raise translated(document, error) from error
+    found = shaped(document, BoardFile)
     if found.metered_fuel.value < found.fuel.value:
         raise document.error(
             ("metered-fuel", "value"),

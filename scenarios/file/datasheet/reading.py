@@ -10,8 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from twinloop.devices.catalogue import catalog
 from twinloop.devices.catalogue.packages import PackageError
 from twinloop.devices.model.cell import masked
@@ -23,7 +21,7 @@ from twinloop.devices.model.profile import IDENTITY, IDENTITY_BYTES_MAX, PLAIN, 
 from twinloop.devices.model.protocols import EVERY, PROTOCOLS
 from twinloop.devices.model.signal import Signal
 from twinloop.scenarios.file.datasheet.blocks import ModelFile, PointBlock
-from twinloop.scenarios.file.load_errors import translated
+from twinloop.scenarios.file.load_errors import shaped
 from twinloop.scenarios.file.manners_block import idle_key
 from twinloop.scenarios.text.document import Document, Location, parse_document
 from twinloop.scenarios.text.errors import unknown
@@ -35,10 +33,7 @@ _OF_MODBUS = tuple(name for name, protocol in PROTOCOLS.items() if protocol.regi
 def read_model(text: str, file: Path, name: str) -> DeviceModel:
     """Raises ScenarioError with the place in the file."""
     document = parse_document(text, file)
-    try:
-        found = ModelFile.model_validate(document.data)
-    except ValidationError as error:
-        raise translated(document, error) from error
+    found = shaped(document, ModelFile)
     points = tuple(_point(document, point, block, found) for point, block in found.points.items())
     points = _views(document, points, found)
     constants = _constants(document, found)
