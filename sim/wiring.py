@@ -165,7 +165,8 @@ class Wiring:
         for key, value in extra:
             options.setdefault(key, value)
         settings = settings._replace(options=list(options.items()))
-        linked, meter = self._host.link(spec.component, spec.grants), gateway.machine.budget.meter(spec.name)
+        linked = self._host.link(spec.component, spec.grants)
+        meter = gateway.machine.budget.meter(spec.name, spec.component.sha256)
         slot = Slot(
             machine=gateway.machine,
             name=f"{gateway.name}/{name}",

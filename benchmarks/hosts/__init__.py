@@ -1,9 +1,9 @@
 """What a host pays for each call into a component, each import, and each value that crosses, in ARM64 (A64)
 instructions, for three hosts:
 
-- ``c-api``: wasmtime's C API with dynamic values (``c/host.c``)
+- ``c-api``: wasmtime's C API with dynamic values (components/probes/hosts/host.c)
 - ``rust-typed``: the wasmtime crate with the bindings of ``bindgen!`` (``rust/src/main.rs``)
-- ``python``: wasmtime-py's ``wasmtime.component`` (``python_host.py``)
+- ``python``: wasmtime-py's ``wasmtime.component`` (components/probes/hosts/python_host.py)
 
 ``python -m benchmarks.hosts`` builds them for ARM64, runs them under qemu-user with a plugin that counts
 (``c/plugin.c``), writes ``counted.json``, fits a price to each (``fitted.json``), and prints both. ``--fit``

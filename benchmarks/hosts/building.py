@@ -15,6 +15,7 @@ from pathlib import Path
 import wasmtime
 
 from benchmarks.hosts.cases import HERE
+from twinloop.scenarios.calibration.programs import SOURCES
 
 ROOT = HERE.parents[1]
 BUILD = ROOT / "build" / "hosts"
@@ -126,7 +127,7 @@ def commands() -> dict[str, list[str]]:
         *FLAGS,
         "-o",
         c_host,
-        HERE / "c" / "host.c",
+        SOURCES / "host.c",
         shared / "_libwasmtime.so",
         f"-Wl,-rpath,{shared}",
     )
@@ -135,5 +136,5 @@ def commands() -> dict[str, list[str]]:
     return {
         "c-api": [str(c_host)],
         "rust-typed": [str(BUILD / "rust" / TARGET / "release" / "typed-host")],
-        "python": [str(root / "usr/bin" / PYTHON), "-S", str(HERE / "python_host.py")],
+        "python": [str(root / "usr/bin" / PYTHON), "-S", str(SOURCES / "python_host.py")],
     }

@@ -35,7 +35,9 @@ class Machine:
             *self.commands[host], path, str(int(metered)), str(runs), *(case.word for case in cases),
             PYTHONPATH=str(library()), PYTHONHASHSEED="0", PYTHONDONTWRITEBYTECODE="1",
         )  # fmt: skip
-        shapes = [[int(word) for word in line.split()] for line in said.splitlines()]
+        shapes = [
+            [int(word) for word in line.split()] for line in said.splitlines() if not line.startswith("spent")
+        ]
         regions = {
             position: (guest, host)
             for position, guest, host in (map(int, line.split()) for line in counts.read_text().splitlines())

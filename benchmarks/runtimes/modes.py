@@ -10,9 +10,10 @@ from pathlib import Path
 
 import wasmtime
 
+from twinloop.components.probes.kernels import KERNELS_WASM
+
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-KERNELS_WASM = HERE / "kernels.wasm"
 BUILT = ROOT / "build" / "runtimes"
 LIBRARY = Path(wasmtime.__file__).parent / "linux-x86_64" / "_libwasmtime.so"
 """of the package that twinloop itself runs on; this measure is for Linux on x86-64"""

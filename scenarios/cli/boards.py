@@ -64,8 +64,13 @@ def _show(board: Board) -> None:
     _figures(
         [
             ("instruction", board.instruction_ps, _THOUSAND, "ns"),
+            *((f"  of {name}", time, _THOUSAND, "ns") for name, time in board.host_instruction_ps.items()),
             ("fuel, not metered", board.fuel_ps, _THOUSAND, "ns"),
             ("fuel, metered", board.metered_fuel_ps, _THOUSAND, "ns"),
+            *(
+                (f"  of {sha256[:8]}", one.metered_ps, _THOUSAND, "ns")
+                for sha256, one in board.component_fuel_ps.items()
+            ),
             ("instantiate", board.instantiate_ns, _THOUSAND, "us"),
             ("flash, steadily", board.flash_bytes_per_s, 10**6, "MB/s"),
             *((f"work: {name.replace('_', '-')}", board.work_ns[name], _THOUSAND, "us") for name in WORK),

@@ -17,6 +17,7 @@ from typer.exceptions import TyperException
 import twinloop
 from twinloop.components.contract.errors import HostLimitError
 from twinloop.devices.catalogue.packages import PackageError
+from twinloop.scenarios.calibration import command as calibration_command
 from twinloop.scenarios.cli import (
     attach,
     boards,
@@ -94,6 +95,7 @@ app.command("sweep")(sweep.sweep)
 app.command("size")(size.size)
 app.command("diff")(diff.diff)
 app.command("migrate")(migrate.migrate)
+app.command("calibrate")(calibration_command.calibrate)
 component_commands.app.command("replay")(replay.replay)
 component_commands.app.command("exchanges")(exchanges.exchanges)
 app.add_typer(boards.app, name="boards")
@@ -106,6 +108,7 @@ _COMMANDS = (
     "list",
     "schema",
     "boards",
+    "calibrate",
     "serve",
     "attach",
     "record",

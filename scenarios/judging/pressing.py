@@ -37,18 +37,18 @@ def dearer(gateway: Any, program: HostProgram | None) -> float:
         return 1.0
     spec, budget = gateway.spec, gateway.machine.budget
     other = prices(spec.board, program, spec.runtime, budget.prices.metered, spec.small_reservation)
-    meters: list[Meter] = list(budget.meters.values())
-    spent_ps = sum(meter.spent_ps for meter in meters)
+    meters: dict[str, Meter] = budget.meters
+    spent_ps = sum(meter.spent_ps for meter in meters.values())
     if not spent_ps:
         return 1.0
-    then_ps = sum(
-        meter.fuel * other.fuel_ps.value
+    then_ps: int = sum(
+        meter.fuel * budget.full_speed(name).fuel_ps
         + meter.calls * other.call_ps.value
         + meter.imports * other.import_ps.value
         + meter.exchanges * other.exchange_ps.value
         + meter.values * other.value_ps.value
         + meter.bytes * other.byte_ps.value
-        for meter in meters
+        for name, meter in meters.items()
     )
     return max(1.0, then_ps / spent_ps)
 

@@ -133,6 +133,11 @@ def band(gateway: Any) -> dict[str, Any]:
         "factor": prices.band,
         "metered": prices.metered,
         "fuel_ps": prices.fuel_ps.value,
+        "component_fuel_ps": {
+            name: profile.fuel_ps
+            for name in gateway.machine.budget.meters
+            if (profile := gateway.machine.budget.full_speed(name)).fuel_ps != prices.fuel_ps.value
+        },
         "call_ps": prices.call_ps.value,
         "import_ps": prices.import_ps.value,
         "exchange_ps": prices.exchange_ps.value,

@@ -9,7 +9,7 @@ nanosecond, what the profile gives for its fuel, crossings, values and bytes: cp
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 
 from twinloop.sim.field.files import Files
 from twinloop.sim.model.boards import Board, Prices
@@ -160,6 +160,13 @@ class Budget:
         """linear memories of all instances"""
         self.files = Files(files)
         self.profile = self._full_speed = CpuProfile.of(prices)
+        self._measured: dict[str, CpuProfile] = {
+            sha256: replace(self.profile, fuel_ps=figure.value)
+            for sha256, figure in prices.component_fuel_ps.items()
+        }
+        """of components that were measured on the board"""
+        self._sha256: dict[str, str] = {}
+        """component -> the bytes that its meter's prices are for"""
         self._throttles: list[float] = []
         self._squeezes: list[int] = []
         self.speed = 1.0
@@ -172,12 +179,27 @@ class Budget:
         self.hits: dict[tuple[str, str, str], int] = {}
         """(component, its place, limit) -> how often that was hit there"""
 
-    def meter(self, component: str) -> Meter:
-        """The meter of a component, made on first use."""
+    def meter(self, component: str, sha256: str = "") -> Meter:
+        """The meter of a component, made on first use. ``sha256``: of its bytes; those that were measured on
+        the board have a price of their own, and another release of the same name hasn't, from now on."""
         found = self.meters.get(component)
         if found is None:
-            found = self.meters[component] = Meter(self.profile)
+            self._sha256[component] = sha256
+            found = self.meters[component] = Meter(self._profile_of(sha256))
+        elif self._sha256[component] != sha256:
+            self._sha256[component] = sha256
+            found.reprice(self._profile_of(sha256))
         return found
+
+    def full_speed(self, component: str) -> CpuProfile:
+        """The prices of a component's calls while the CPU isn't throttled."""
+        return self._measured.get(self._sha256[component], self._full_speed)
+
+    def _profile_of(self, sha256: str) -> CpuProfile:
+        measured = self._measured.get(sha256)
+        if measured is None or self.speed == 1.0:
+            return measured or self.profile
+        return measured.slowed(self.speed)
 
     def host(self, work: str) -> int:
         """The time of one piece of host work on this board, accounted for."""
@@ -211,8 +233,8 @@ class Budget:
     def _reprice(self) -> None:
         self.speed = min(self._throttles, default=1.0)
         self.profile = self._full_speed if self.speed == 1.0 else self._full_speed.slowed(self.speed)
-        for meter in self.meters.values():
-            meter.reprice(self.profile)
+        for component, meter in self.meters.items():
+            meter.reprice(self._profile_of(self._sha256[component]))
 
     def squeeze(self, left_bytes: int) -> Callable[[], None]:
         """Only ``left_bytes`` of RAM are left for instances (the least of all that hold); returns what ends

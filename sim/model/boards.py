@@ -62,6 +62,13 @@ class End(StrEnum):
     HIGH = "high"
 
 
+class ComponentFuel(NamedTuple):
+    """A unit of fuel of one component on one board, not metered and metered."""
+
+    plain_ps: Figure
+    metered_ps: Figure
+
+
 @dataclass(frozen=True, slots=True)
 class Board:
     """A board. Times of single things in picoseconds (``_ps``), of larger ones in nanoseconds."""
@@ -94,6 +101,10 @@ class Board:
     """what it costs, in whatever money its file says; empty: not said"""
     calibrated: bool = False
     """were its figures measured on it (``twinloop calibrate``)?"""
+    host_instruction_ps: dict[str, Figure] = field(default_factory=dict)
+    """of host programs that were measured on it by themselves: an instruction that was counted for them"""
+    component_fuel_ps: dict[str, ComponentFuel] = field(default_factory=dict)
+    """of components that were measured on it, by the SHA-256 of their bytes; of others ``fuel_ps`` counts"""
 
 
 WORK = {
@@ -196,6 +207,8 @@ class Prices:
     instantiate_ns: Figure
     flash_bytes_per_s: Figure
     work_ns: dict[str, Figure]
+    component_fuel_ps: dict[str, Figure] = field(default_factory=dict)
+    """of components that were measured on the board, by their SHA-256, in place of ``fuel_ps``"""
     end: End = End.NOMINAL
 
     def at(self, end: End) -> Prices:
@@ -213,15 +226,15 @@ class Prices:
             instantiate_ns=self.instantiate_ns.at(end),
             flash_bytes_per_s=self.flash_bytes_per_s.at(End.HIGH if end is End.LOW else End.LOW),
             work_ns={name: figure.at(end) for name, figure in self.work_ns.items()},
+            component_fuel_ps={sha256: figure.at(end) for sha256, figure in self.component_fuel_ps.items()},
             end=end,
         )
 
     @property
     def band(self) -> float:
         """The widest band of what makes a call's time."""
-        return max(
-            one.band for one in (self.fuel_ps, self.call_ps, self.import_ps, self.exchange_ps, self.value_ps)
-        )
+        fuel = self.fuel_ps, *self.component_fuel_ps.values()
+        return max(one.band for one in (*fuel, self.call_ps, self.import_ps, self.exchange_ps, self.value_ps))
 
 
 def prices(
@@ -229,16 +242,19 @@ def prices(
 ) -> Prices:
     """Of a board under a host program. ``runtime`` None: the board's own; ``metered`` when a component on it
     has a CPU limit, or may have."""
-    fuel = board.metered_fuel_ps if metered else board.fuel_ps
-    if runtime is not None and runtime is not board.runtime:
-        fuel = fuel.times(runtime.against(board.runtime), _THOUSAND)
-    if small_reservation and not (runtime or board.runtime).interpreter:
-        fuel = fuel.times(SMALL_RESERVATION_FACTOR, _THOUSAND)
-    one = board.instruction_ps
+    other = runtime is not None and runtime is not board.runtime
+    checks = small_reservation and not (runtime or board.runtime).interpreter
+
+    def fuel(figure: Figure) -> Figure:
+        if other and runtime is not None:
+            figure = figure.times(runtime.against(board.runtime), _THOUSAND)
+        return figure.times(SMALL_RESERVATION_FACTOR, _THOUSAND) if checks else figure
+
+    one = board.host_instruction_ps.get(host.name, board.instruction_ps)
     return Prices(
         host=host,
         metered=metered,
-        fuel_ps=fuel,
+        fuel_ps=fuel(board.metered_fuel_ps if metered else board.fuel_ps),
         call_ps=one.times(host.call, _THOUSAND),
         import_ps=one.times(host.imported, _THOUSAND),
         exchange_ps=one.times(host.exchange, _THOUSAND),
@@ -247,6 +263,10 @@ def prices(
         instantiate_ns=board.instantiate_ns,
         flash_bytes_per_s=board.flash_bytes_per_s,
         work_ns=board.work_ns,
+        component_fuel_ps={
+            sha256: fuel(one.metered_ps if metered else one.plain_ps)
+            for sha256, one in board.component_fuel_ps.items()
+        },
     )
 
 

@@ -128,6 +128,11 @@ class Swap:
     def _place(self, place: int, leaving: Slot, coming: Slot, alive: bool = True) -> None:
         gateway, name = self._gateway, self._own_names[place]
         leaving.name, coming.name = f"{name}@{leaving.spec.version}", name
+        spec = coming.spec
+        coming.meter = gateway.machine.budget.meter(
+            spec.name, spec.component.sha256
+        )  # whose price may differ
+        coming.reprice()
         gateway.rack.slots[gateway.rack.slots.index(leaving)] = coming
         gateway.rack.staged[gateway.rack.staged.index(coming)] = leaving
         if gateway.rack.transform is leaving:

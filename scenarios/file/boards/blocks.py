@@ -133,6 +133,19 @@ class Work(Block):
     """A KiB of component compiled to native code, or prepared for an interpreter."""
 
 
+class ComponentBlock(Block):
+    """A component that was measured on the board."""
+
+    component: Text
+    """Its name, for people."""
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    """Of its bytes: another build isn't the same component, and gets the board's own figures."""
+    fuel: Time
+    """A unit of its fuel where no component has a CPU limit."""
+    metered_fuel: Time = Field(alias="metered-fuel")
+    """A unit of its fuel where one has."""
+
+
 class BoardFile(Block):
     """A board file."""
 
@@ -165,6 +178,11 @@ class BoardFile(Block):
     """What its flash takes."""
     work: Work
     """Work outside WASM."""
+    hosts: dict[str, Time] = Field(default_factory=dict)
+    """Host programs that were measured by themselves: an instruction that was counted for them. Of others
+    `instruction` counts."""
+    components: list[ComponentBlock] = Field(default_factory=list)
+    """Components that were measured, in place of `fuel` and `metered-fuel`."""
     price: Money | None = None
     """What it costs. Left out: `twinloop size` and `sweep` say nothing of money."""
     calibrated: bool = False

@@ -11,11 +11,11 @@ from functools import cache
 from pathlib import Path
 
 from twinloop.scenarios.file.boards.blocks import BoardFile, LongTime, Time
-from twinloop.scenarios.file.boards.programs import runtimes
+from twinloop.scenarios.file.boards.programs import hosts, runtimes
 from twinloop.scenarios.file.load_errors import shaped
 from twinloop.scenarios.text.document import Document, Location, parse_document, read_text
 from twinloop.scenarios.text.errors import ScenarioError, shown_path, unknown
-from twinloop.sim.model.boards import WORK, Board, Figure
+from twinloop.sim.model.boards import WORK, Board, ComponentFuel, Figure
 
 LIBRARY = Path(__file__).parent / "library"
 """the boards that ship"""
@@ -51,6 +51,17 @@ def read_board(text: str, file: Path, name: str) -> Board:
             ("metered-fuel", "value"),
             "counting fuel can't make guest code quicker: expected at least the value of fuel",
         )
+    for host in found.hosts:
+        if host not in hosts():
+            raise document.error(("hosts", host), unknown("host program", host, hosts()))
+    for place, one in enumerate(found.components):
+        if one.metered_fuel.value < one.fuel.value:
+            raise document.error(
+                ("components", place, "metered-fuel", "value"),
+                "counting fuel can't make guest code quicker: expected at least the value of fuel",
+            )
+        if one.sha256 in {other.sha256 for other in found.components[:place]}:
+            raise document.error(("components", place, "sha256"), "this component was named before")
     own = runtimes().get(found.runtime)
     if own is None:
         raise document.error(("runtime",), unknown("runtime", found.runtime, runtimes()))
@@ -77,6 +88,11 @@ def read_board(text: str, file: Path, name: str) -> Board:
         va_source=f"{bits.source}, {bits.date}",
         money="" if found.price is None else f"{found.price.value:g} {found.price.currency}",
         calibrated=found.calibrated,
+        host_instruction_ps={name: _figure(time) for name, time in found.hosts.items()},
+        component_fuel_ps={
+            one.sha256: ComponentFuel(_figure(one.fuel), _figure(one.metered_fuel))
+            for one in found.components
+        },
     )
 
 

@@ -206,13 +206,21 @@ impl Case<'_> {
     }
 }
 
-fn marked(position: usize, runs: u32, store: &mut Store<Crossed>, once: &mut Once) -> Result<()> {
+fn marked(position: usize, runs: u32, store: &mut Store<Crossed>, once: &mut Once) -> Result<u64> {
+    let began = spent();
     unsafe { libc::syscall(MARK, 1, position) };
     for _ in 0..runs {
         once(store)?;
     }
     unsafe { libc::syscall(MARK, 2, position) };
-    Ok(())
+    Ok(spent() - began)
+}
+
+/// CPU time of this thread, in nanoseconds.
+fn spent() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut now) };
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
 fn main() -> Result<()> {
@@ -252,8 +260,9 @@ fn main() -> Result<()> {
         once(&mut store)?;
         let fuel = if metered { before - store.get_fuel()? } else { 0 };
         println!("{} {} {}", store.data().imports, store.data().carried, fuel);
-        marked(2 * place, runs, &mut store, &mut once)?;
-        marked(2 * place + 1, 3 * runs, &mut store, &mut once)?;
+        let few = marked(2 * place, runs, &mut store, &mut once)?;
+        let many = marked(2 * place + 1, 3 * runs, &mut store, &mut once)?;
+        println!("spent {few} {many}");
     }
     Ok(())
 }

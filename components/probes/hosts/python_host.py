@@ -4,16 +4,17 @@
 
 Each case is called RUNS times between two marks, then 3 * RUNS times. It keeps its readings as tuples; for
 each call it makes records of them, and tuples of the records that come back. A line for each case: imports,
-bytes of frames and lists, fuel of a call. It runs by itself in a Python of ARM64 that has nothing but
-wasmtime.
+bytes of frames and lists, fuel of a call; and a second one, ``spent`` and the CPU time of both, in
+nanoseconds. It runs by itself in a Python of ARM64 that has nothing but wasmtime.
 
-Belongs here: the host. Never: counting (c/plugin.c), what is made of the counts (fitting.py).
+Belongs here: the host. Never: counting (benchmarks/hosts), what is made of the counts.
 """
 
 from __future__ import annotations
 
 import ctypes
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ class Crossed:
 
 
 def record(**fields: Any) -> wc.Record:
+    """A record as wasmtime-py takes it."""
     made = wc.Record()
     for name, value in fields.items():
         setattr(made, name.replace("_", "-"), value)
@@ -46,6 +48,7 @@ def record(**fields: Any) -> wc.Record:
 
 
 def batch(size: int) -> Any:
+    """Readings as an argument: made anew for each call, as a host would."""
     readings: list[Any] = []
     for point, value, status, measured in READINGS[:size]:
         reading: Any = wc.Record()
@@ -169,6 +172,7 @@ class Host:
 
 
 def main() -> None:
+    """Each case of the command line."""
     path, metered, runs = Path(sys.argv[1]), sys.argv[2] == "1", int(sys.argv[3])
     syscall = ctypes.CDLL(None).syscall
     host = Host(path, metered)
@@ -184,11 +188,15 @@ def main() -> None:
         fuel = before - host.store.get_fuel() if metered else 0
         listed = size if what in {"take", "give"} else 0
         print(Crossed.imports, Crossed.carried + listed, fuel, flush=True)
+        spent = []
         for region, count in ((2 * position, runs), (2 * position + 1, 3 * runs)):
+            began = time.thread_time_ns()
             syscall(MARK, BEGIN, region)
             for _ in range(count):
                 once()
             syscall(MARK, END, region)
+            spent.append(time.thread_time_ns() - began)
+        print("spent", *spent, flush=True)
 
 
 if __name__ == "__main__":

@@ -3,12 +3,13 @@
  * reads what comes back into structs.
  *   host COMPONENT METERED RUNS CASE[:SIZE[:STEP]]...
  * Each case is called RUNS times between two marks, then 3 * RUNS times. A line for each: imports, bytes of frames and lists, fuel
- * of a call.
+ * of a call; and a second one, `spent` and the CPU time of both, in nanoseconds.
  * Belongs here: the host. Never: counting (plugin.c), what is made of the counts (fitting.py). */
 #include "api.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include <sys/syscall.h>
 
@@ -256,10 +257,18 @@ static once_t prepare(const char *what, unsigned step) {
   return once_number;
 }
 
-static void run(int position, once_t once, unsigned runs) {
+static unsigned long long spent(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return (unsigned long long)now.tv_sec * 1000000000u + (unsigned long long)now.tv_nsec;
+}
+
+static unsigned long long run(int position, once_t once, unsigned runs) {
+  unsigned long long began = spent();
   syscall(MARK, MARK_BEGIN, 0);
   for (unsigned i = 0; i < runs; i++) once();
   syscall(MARK, MARK_END, position);
+  return spent() - began;
 }
 
 static component_t *load(wasm_engine_t *engine, const char *path) {
@@ -307,8 +316,8 @@ int main(int argc, char **argv) {
     once();
     if (metered) check(wasmtime_context_get_fuel(context, &after), "fuel");
     printf("%llu %llu %llu\n", (unsigned long long)imports, (unsigned long long)carried, (unsigned long long)(before - after));
-    run(2 * (i - 4), once, runs);
-    run(2 * (i - 4) + 1, once, 3 * runs);
+    unsigned long long few = run(2 * (i - 4), once, runs), many = run(2 * (i - 4) + 1, once, 3 * runs);
+    printf("spent %llu %llu\n", few, many);
   }
   return 0;
 }

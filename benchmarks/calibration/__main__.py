@@ -1,0 +1,168 @@
+"""``python -m benchmarks.calibration`` or ``make calibrate-check``: calibrate this machine as a board, then
+predict the exports of held_out.yaml, of which nothing was used, and measure them. Exits 1 when fewer than
+16 of 20 lie inside their bands.
+
+Belongs here: the check and its tables. Never: calibrating (scenarios/calibration). A second table takes every
+component by itself: calibrated with the first half of its calls, the second half is predicted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmarks.languages import LANGUAGES, plant, shown
+from twinloop.scenarios import front
+from twinloop.scenarios.calibration import components, programs
+from twinloop.scenarios.calibration.board import ComponentFigures, Figures, component
+from twinloop.scenarios.calibration.calibrate import Plan, host_figures
+from twinloop.scenarios.calibration.components import Used
+from twinloop.scenarios.calibration.crossings import CrossingPrices
+from twinloop.scenarios.calibration.fitting import Level
+from twinloop.scenarios.file.load import Loaded, find, load
+
+HELD_OUT = Path(__file__).with_name("held_out.yaml")
+ROOT = Path(__file__).parents[2]
+INSIDE_LEAST = 16
+BOARD, DEVICES, SECONDS = "raspberry-pi-4", 10, 20
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """An export of the list: its component in a pipeline or a scenario."""
+
+    component: str
+    pipeline: str = ""
+    scenario: str = ""
+
+    @property
+    def source(self) -> str:
+        """Where it runs."""
+        return self.pipeline or self.scenario
+
+    def load(self) -> Loaded:
+        """Its scenario; raises ScenarioError."""
+        if self.pipeline:
+            data = plant(LANGUAGES[self.pipeline], BOARD, DEVICES, SECONDS)
+            return front.Scenario.of(data, ROOT)
+        return load(ROOT / self.scenario if self.scenario.endswith(".yaml") else find(self.scenario))
+
+
+def held_out() -> list[HeldOut]:
+    """The list, in its order."""
+    return [HeldOut(**entry) for entry in yaml.safe_load(HELD_OUT.read_text(encoding="utf-8"))]
+
+
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """Nanoseconds of a call: predicted, and measured."""
+
+    low: float
+    value: float
+    high: float
+    measured: float
+
+    @property
+    def inside(self) -> bool:
+        """Is what was measured within the band?"""
+        return self.low <= self.measured <= self.high
+
+
+def predicted(used: Used, fuel: Level, crossings: CrossingPrices) -> Predicted:
+    """The calls of a component by what their fuel and their crossings cost, each at the ends of its band."""
+    shape, calls = used.shape, len(used.calls)
+    crossed = crossings.of(shape, used.fiber)
+    low, value, high = (
+        (getattr(crossed, end) + shape.fuel * getattr(fuel, end)) / calls for end in ("low", "value", "high")
+    )
+    return Predicted(low, value, high, used.took_ns / calls)
+
+
+def halves(used: Used) -> tuple[Used, Used]:
+    """Its first calls, and its last ones."""
+    middle = len(used.calls) // 2
+    return replace(used, calls=used.calls[:middle]), replace(used, calls=used.calls[middle:])
+
+
+def measured(ones: Sequence[HeldOut], rounds: int, say: Callable[[str], None]) -> dict[HeldOut, Used]:
+    """Each that can be had here; each source is run once for all that are in it."""
+    found: dict[HeldOut, Used] = {}
+    for source in dict.fromkeys(one.source for one in ones):
+        mine = [one for one in ones if one.source == source]
+        missing = LANGUAGES[source].missing if source in LANGUAGES else []
+        if missing:
+            print(f"left out: {source}: {', '.join(missing)} not built (make guests-all)")
+            continue
+        by_name = {used.name: used for used in components.measured(mine[0].load(), rounds, say)}
+        found |= {one: by_name[one.component] for one in mine}
+    return found
+
+
+def row(one: HeldOut, used: Used, found: Predicted) -> list[str]:
+    """Of a table."""
+    times = [f"{ns / 1000:.3g}" for ns in (found.low, found.value, found.high, found.measured)]
+    share = f"{used.shape.fuel / len(used.calls):.0f}"
+    return [f"{one.source}: {one.component}", share, *times, "inside" if found.inside else "OUTSIDE"]
+
+
+HEAD = ["export", "fuel a call", "low, us", "predicted", "high", "measured", ""]
+
+
+def by_halves(found: dict[HeldOut, Used], crossings: CrossingPrices, figures: Figures) -> list[list[str]]:
+    """Each component calibrated with its first calls, and what that says of its last ones."""
+    rows: list[list[str]] = []
+    for one, used in found.items():
+        first, last = halves(used)
+        own: ComponentFigures = component(first, crossings, figures)
+        if not own.why_not:
+            guess = predicted(last, own.metered, crossings)
+            rows.append([*row(one, last, guess), f"x/÷ {own.metered.band:.2f}"])
+    return rows
+
+
+def host_rows(figures: Figures) -> list[list[str]]:
+    """What an instruction takes in each host program, against the mean of the others."""
+    return [[name, f"{one.value:.3g} ns", f"x/÷ {one.band:.2f}"] for name, one in figures.hosts.items()]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit code."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.calibration", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer rounds")
+    parser.add_argument("--markdown", action="store_true", help="tables as docs/calibration.md has them")
+    parser.add_argument("--host-binary", action="append", default=[], metavar="NAME=PATH")
+    asked: Any = parser.parse_args(arguments)
+
+    def say(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    given = [programs.given(text) for text in asked.host_binary]
+    figures, crossings = host_figures(Plan(given=given, quick=asked.quick, say=say))
+    found = measured(held_out(), 2 if asked.quick else 5, say)
+    guesses = {one: predicted(used, figures.metered_fuel, crossings) for one, used in found.items()}
+    inside = sum(guess.inside for guess in guesses.values())
+    fuel, metered = figures.fuel, figures.metered_fuel
+    print(f"\na unit of fuel {fuel.value:.3g} ns x/÷ {fuel.band:.2f}, counted {metered.value:.3g} ns "
+          f"x/÷ {metered.band:.2f}; crossings x/÷ {crossings.band:.2f}\n")  # fmt: skip
+    print(
+        shown([["host program", "an instruction", "band"], *host_rows(figures)], asked.markdown), end="\n\n"
+    )
+    print(shown([HEAD, *(row(one, found[one], guess) for one, guess in guesses.items())], asked.markdown))
+    print(
+        f"\n{inside} of {len(guesses)} held-out exports inside their bands (at least {INSIDE_LEAST} of 20)\n"
+    )
+    rows = by_halves(found, crossings, figures)
+    print(shown([[*HEAD, "its band"], *rows], asked.markdown))
+    own = sum(one[-2] == "inside" for one in rows)
+    print(f"\n{own} of {len(rows)} calibrated exports inside theirs: their later calls by their first")
+    return 0 if len(guesses) == len(held_out()) and inside >= INSIDE_LEAST else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

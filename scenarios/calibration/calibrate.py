@@ -1,0 +1,97 @@
+"""All of a calibration, in its order.
+
+Belongs here: what is measured after what. Never: flags (command.py), text of the file (writing.py).
+"""
+
+from __future__ import annotations
+
+import platform
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from twinloop.scenarios.calibration import components, crossings, kernels, machine, outside, programs
+from twinloop.scenarios.calibration.board import Figures, component, figures
+from twinloop.scenarios.calibration.crossings import CrossingPrices
+from twinloop.scenarios.calibration.writing import Measured
+from twinloop.scenarios.file.load import Loaded
+
+ROUNDS, QUICK_ROUNDS = 25, 5
+PROGRAM_ROUNDS, SCENARIO_ROUNDS, LIBRARY_ROUNDS, CHASE_ROUNDS = 5, 5, 7, 3
+"""of a whole calibration; a quick one takes two of each"""
+CALLS_A_ROUND = 20
+FLASH_BYTES = 64 << 20
+MODEL = Path("/proc/device-tree/model")
+"""where an ARM board says what it is"""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is asked for. ``flash``: a folder on the flash that gateways write to; ``given``: host programs in
+    place of our own; ``quick``: fewer rounds, for a first look."""
+
+    scenarios: Sequence[Loaded] = ()
+    given: Sequence[programs.Program] = ()
+    flash: Path = Path()
+    title: str = ""
+    clock_mhz: int = 0
+    quick: bool = False
+    say: Callable[[str], None] = field(default=lambda text: None)
+
+    def rounds(self, whole: int) -> int:
+        """So many of ``whole``."""
+        return 2 if self.quick else whole
+
+
+def host_figures(plan: Plan) -> tuple[Figures, CrossingPrices]:
+    """What a unit of fuel, an instruction and a crossing take on this machine. Raises MachineError."""
+    found = kernels.measured(QUICK_ROUNDS if plan.quick else ROUNDS, plan.say)
+    metered = Figures.metered_of(found)
+    calls = CALLS_A_ROUND * (QUICK_ROUNDS if plan.quick else ROUNDS)
+    points = crossings.measured(calls, plan.rounds(SCENARIO_ROUNDS), plan.say)
+    prices = crossings.fitted(points, metered.value)
+    with tempfile.TemporaryDirectory(prefix="twinloop-calibrate-") as folder:
+        ready = {one.name: one for one in programs.own(Path(folder), plan.say)}
+        ready |= {one.name: one for one in plan.given}
+        times = {}
+        for name, program in ready.items():
+            plan.say(f"calls through the host program {name}")
+            times[name] = programs.measured(program, plan.rounds(PROGRAM_ROUNDS))
+    return figures(found, prices, times), prices
+
+
+def calibrated(plan: Plan) -> Measured:
+    """Everything. Raises ScenarioError for a scenario that can't run, MachineError for this machine."""
+    facts = machine.facts(plan.clock_mhz)
+    hosts, prices = host_figures(plan)
+    used = [
+        one
+        for loaded in plan.scenarios
+        for one in components.measured(loaded, plan.rounds(SCENARIO_ROUNDS), plan.say)
+    ]
+    by_bytes = {one.sha256: one for one in used}
+    plan.say("instances, compiling, hashing, signatures")
+    work = outside.measured(plan.rounds(LIBRARY_ROUNDS))
+    chased = kernels.chased(plan.rounds(CHASE_ROUNDS))
+    flash = machine.flash(plan.flash, FLASH_BYTES // (8 if plan.quick else 1), plan.say)
+    return Measured(
+        title=plan.title or _title(facts),
+        facts=facts,
+        figures=hosts,
+        components=[component(one, prices, hosts) for one in by_bytes.values()],
+        chased=chased,
+        outside=work,
+        flash=flash,
+        method=f"twinloop calibrate{' --quick' if plan.quick else ''}, Python {platform.python_version()}",
+        date=datetime.now(UTC).date().isoformat(),
+    )
+
+
+def _title(facts: machine.Facts) -> str:
+    try:
+        model = MODEL.read_text(encoding="utf-8").rstrip("\0\n ")
+    except (OSError, UnicodeDecodeError):
+        model = ""
+    return f"{model or f'a machine of {facts.cores} cores, {facts.isa}'}, calibrated"
