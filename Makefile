@@ -46,6 +46,9 @@ bench: $(VENV)/.dev           ## ratios within one run; exits 1 when one is brok
 runtimes: $(VENV)/.dev        ## WebAssembly runtimes side by side: builds their runners (cargo, go, node; what isn't there is left out with a word), measures, writes docs/runtimes.md and the profiles
 	$(BIN)/python -m benchmarks.runtimes
 
+calibrate-check: $(VENV)/.dev ## this machine calibrated as a board, and 20 exports predicted of which nothing was used (make guests-all builds them); writes the tables of docs/calibration.md; exits 1 when fewer than 16 lie inside their bands
+	$(BIN)/python -m benchmarks.calibration --page
+
 coverage: $(VENV)/.dev        ## branches of the code that reads what others send; exits 1 below 95 %
 	$(BIN)/coverage run -m pytest tests/devices tests/conformance tests/scenarios/file/test_models.py
 	$(BIN)/coverage report

@@ -9,9 +9,12 @@ component by itself: calibrated with the first half of its calls, the second hal
 from __future__ import annotations
 
 import argparse
+import os
+import platform
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +32,8 @@ from twinloop.scenarios.file.load import Loaded, find, load
 
 HELD_OUT = Path(__file__).with_name("held_out.yaml")
 ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "calibration.md"
+BEGIN, END = "<!-- begin: make calibrate-check -->", "<!-- end: make calibrate-check -->"
 INSIDE_LEAST = 16
 BOARD, DEVICES, SECONDS = "raspberry-pi-4", 10, 20
 
@@ -111,6 +116,26 @@ def row(one: HeldOut, used: Used, found: Predicted) -> list[str]:
     return [f"{one.source}: {one.component}", share, *times, "inside" if found.inside else "OUTSIDE"]
 
 
+@dataclass(frozen=True)
+class Check:
+    """What was measured: this machine as a board, and each held-out export that could be had."""
+
+    figures: Figures
+    crossings: CrossingPrices
+    found: dict[HeldOut, Used]
+
+    @property
+    def guesses(self) -> dict[HeldOut, Predicted]:
+        """What the board says of each."""
+        fuel = self.figures.metered_fuel
+        return {one: predicted(used, fuel, self.crossings) for one, used in self.found.items()}
+
+    @property
+    def inside(self) -> int:
+        """How many lie within their bands."""
+        return sum(guess.inside for guess in self.guesses.values())
+
+
 HEAD = ["export", "fuel a call", "low, us", "predicted", "high", "measured", ""]
 
 
@@ -131,11 +156,49 @@ def host_rows(figures: Figures) -> list[list[str]]:
     return [[name, f"{one.value:.3g} ns", f"x/÷ {one.band:.2f}"] for name, one in figures.hosts.items()]
 
 
+def tables(check: Check, markdown: bool) -> str:
+    """What is printed, and what the page has."""
+    figures, crossings = check.figures, check.crossings
+    fuel, metered = figures.fuel, figures.metered_fuel
+    guesses = check.guesses
+    exports = [row(one, check.found[one], guess) for one, guess in guesses.items()]
+    own = by_halves(check.found, crossings, figures)
+    inside = sum(one[-2] == "inside" for one in own)
+    return "\n\n".join(
+        [
+            f"Measured on {machine()}: a unit of fuel takes {fuel.value:.3g} ns x/÷ {fuel.band:.2f}, and "
+            f"{metered.value:.3g} ns x/÷ {metered.band:.2f} while it is counted. Crossings are known x/÷ "
+            f"{crossings.band:.2f}.",
+            shown([["host program", "an instruction", "band"], *host_rows(figures)], markdown),
+            f"{check.inside} of {len(guesses)} held-out exports lie inside their bands:",
+            shown([HEAD, *exports], markdown),
+            f"Calibrated with the first half of its own calls, {inside} of {len(own)} components lie inside "
+            f"the band of that figure in the second half:",
+            shown([[*HEAD, "band"], *own], markdown),
+        ]
+    )
+
+
+def machine() -> str:
+    """Which, when, how busy."""
+    load = os.getloadavg()[0]
+    return f"{os.cpu_count()} cores, {platform.machine()}, {datetime.now(UTC):%Y-%m-%d}, load {load:.1f}"
+
+
+def page(text: str, check: Check) -> str:
+    """The page with today's tables; raises ValueError when it lacks a marker."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"{PAGE}: expected the lines {BEGIN} and {END}")
+    return f"{before}{BEGIN}\n\n{tables(check, markdown=True)}\n\n{END}{after}"
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.calibration", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer rounds")
-    parser.add_argument("--markdown", action="store_true", help="tables as docs/calibration.md has them")
+    parser.add_argument("--page", action="store_true", help="write the tables of docs/calibration.md")
     parser.add_argument("--host-binary", action="append", default=[], metavar="NAME=PATH")
     asked: Any = parser.parse_args(arguments)
 
@@ -144,24 +207,11 @@ def main(arguments: list[str] | None = None) -> int:
 
     given = [programs.given(text) for text in asked.host_binary]
     figures, crossings = host_figures(Plan(given=given, quick=asked.quick, say=say))
-    found = measured(held_out(), 2 if asked.quick else 5, say)
-    guesses = {one: predicted(used, figures.metered_fuel, crossings) for one, used in found.items()}
-    inside = sum(guess.inside for guess in guesses.values())
-    fuel, metered = figures.fuel, figures.metered_fuel
-    print(f"\na unit of fuel {fuel.value:.3g} ns x/÷ {fuel.band:.2f}, counted {metered.value:.3g} ns "
-          f"x/÷ {metered.band:.2f}; crossings x/÷ {crossings.band:.2f}\n")  # fmt: skip
-    print(
-        shown([["host program", "an instruction", "band"], *host_rows(figures)], asked.markdown), end="\n\n"
-    )
-    print(shown([HEAD, *(row(one, found[one], guess) for one, guess in guesses.items())], asked.markdown))
-    print(
-        f"\n{inside} of {len(guesses)} held-out exports inside their bands (at least {INSIDE_LEAST} of 20)\n"
-    )
-    rows = by_halves(found, crossings, figures)
-    print(shown([[*HEAD, "its band"], *rows], asked.markdown))
-    own = sum(one[-2] == "inside" for one in rows)
-    print(f"\n{own} of {len(rows)} calibrated exports inside theirs: their later calls by their first")
-    return 0 if len(guesses) == len(held_out()) and inside >= INSIDE_LEAST else 1
+    check = Check(figures, crossings, measured(held_out(), 2 if asked.quick else 5, say))
+    print(f"\n{tables(check, markdown=False)}")
+    if asked.page:
+        PAGE.write_text(page(PAGE.read_text(encoding="utf-8"), check), encoding="utf-8")
+    return 0 if len(check.guesses) == len(held_out()) and check.inside >= INSIDE_LEAST else 1
 
 
 if __name__ == "__main__":

@@ -98,12 +98,12 @@ def summary(found: list[dict[str, Any]], wanted: int) -> int:
     for one in found:
         verdicts[one.get("verdict", "none")] = verdicts.get(one.get("verdict", "none"), 0) + 1
     wrong = [one for one in found if one["wrong"]]
-    due, paced, watched, misread = (
-        sum(one.get(key, 0) for one in found) for key in ("due", "paced", "watched", "misread")
+    due, paced, watched, misread, banded = (
+        sum(one.get(key, 0) for one in found) for key in ("due", "paced", "watched", "misread", "banded")
     )
     told = ", ".join(f"{count} {name}" for name, count in sorted(verdicts.items()))
     print(
-        f"{len(found)} of {wanted} scenarios ({told}); {due} samples, {misread} readings wrong; {paced} also paced in another folder, {watched} with captures and spans; {len(wrong)} scenarios wrong"
+        f"{len(found)} of {wanted} scenarios ({told}); {due} samples, {misread} readings wrong; {paced} also paced in another folder, {watched} with captures and spans, {banded} at the ends of their bands; {len(wrong)} scenarios wrong"
     )
     return int(bool(wrong) or len(found) < wanted)
 

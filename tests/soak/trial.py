@@ -19,6 +19,7 @@ from typing import Any
 
 from tests.scenarios.export import captures
 from tests.scenarios.export.spans import hold, read
+from tests.soak.bands import differ
 from tests.soak.plants import random_scenario
 from twinloop.components.host.host import Host
 from twinloop.scenarios.export.capture import Capture
@@ -38,6 +39,8 @@ PACED_EVERY = 10
 PACE = Fraction(500)
 WATCHED_AT = 5
 """of as many, one is run once more with everybody looking on who can"""
+BANDED_AT = 7
+"""of as many, one is run with bounds that just hold, with the ends of its bands and where they seem to matter"""
 ENDS = ("delivered", "cached", "dropped", "evicted", "missed", "lost")
 
 
@@ -123,6 +126,9 @@ def tried(seed: int, folder: Path, host: Host) -> dict[str, Any]:
         if seed % PACED_EVERY == WATCHED_AT and not out["wrong"]:
             out["watched"] = True
             out["wrong"] = watched(file, first, host)
+        if seed % PACED_EVERY == BANDED_AT and not out["wrong"]:
+            out["banded"] = True
+            out["wrong"] = differ(random_scenario(seed), seed, file, host)
     except Exception as error:  # noqa: BLE001  # whatever it is, it is what the soak looks for
         out["wrong"] = f"{type(error).__name__}: {error}"
         out["trace"] = traceback.format_exc()[-3000:]

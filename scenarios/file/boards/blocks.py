@@ -184,7 +184,7 @@ class BoardFile(Block):
     components: list[ComponentBlock] = Field(default_factory=list)
     """Components that were measured, in place of `fuel` and `metered-fuel`."""
     price: Money | None = None
-    """What it costs. Left out: `twinloop size` and `sweep` say nothing of money."""
+    """What it costs. Left out: nothing is said of money."""
     calibrated: bool = False
     """Were the figures measured on the board itself? `twinloop calibrate` writes true."""
 
