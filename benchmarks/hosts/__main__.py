@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.hosts.building import CannotCount
+from benchmarks.arm64 import CannotRun
 from benchmarks.hosts.counting import counted
 from benchmarks.hosts.fitting import (
     COUNTED,
@@ -93,7 +93,7 @@ def main() -> None:
     if not parser.parse_args().fit:
         try:
             COUNTED.write_text(_json(counted(lambda line: print(line, flush=True))))
-        except CannotCount as cannot:
+        except CannotRun as cannot:
             sys.exit(f"benchmarks.hosts: {cannot}")
     rows = load()
     data = report(rows)

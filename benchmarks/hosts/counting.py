@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from benchmarks.hosts.building import BUILD, CannotCount, commands, library, plugin, probe, run, system
+from benchmarks.arm64 import CannotRun, run
+from benchmarks.hosts.building import BUILD, commands, library, plugin, probe, system
 from benchmarks.hosts.cases import CASES, WASM, Case
 
 RUNS = {"c-api": 100, "rust-typed": 100, "python": 8}
@@ -43,7 +44,7 @@ class Machine:
             for position, guest, host in (map(int, line.split()) for line in counts.read_text().splitlines())
         }
         if len(shapes) != len(cases) or len(regions) != 2 * len(cases):
-            raise CannotCount(f"{host} counted {len(regions)} regions of {len(cases)} cases")
+            raise CannotRun(f"{host} counted {len(regions)} regions of {len(cases)} cases")
         return [
             _of_a_call(shape, regions[2 * k], regions[2 * k + 1], 2 * runs) for k, shape in enumerate(shapes)
         ]
@@ -64,7 +65,7 @@ def _by_guest(cases: Sequence[Case]) -> list[list[Case]]:
 
 
 def counted(tell: Callable[[str], None]) -> list[dict[str, Any]]:
-    """Count everything; a row for each host and case. ``tell`` hears how far it is. Raises CannotCount.
+    """Count everything; a row for each host and case. ``tell`` hears how far it is. Raises CannotRun.
 
     Fuel is the same whoever calls, so it is asked of the C host only, from code that counts it.
     """
@@ -82,7 +83,7 @@ def counted(tell: Callable[[str], None]) -> list[dict[str, Any]]:
 
 def _row(host: str, case: Case, found: dict[str, int], metered: dict[str, int]) -> dict[str, Any]:
     if (found["imports"], found["bytes"]) != (metered["imports"], metered["bytes"]):
-        raise CannotCount(f"{host}, {case.guest} {case.word}: it isn't the same call as in c-api")
+        raise CannotRun(f"{host}, {case.guest} {case.word}: it isn't the same call as in c-api")
     return {
         "host": host, "guest": case.guest, "export": case.export, "size": case.size, "step": case.step,
         "imports": found["imports"], "values": case.values, "bytes": found["bytes"],

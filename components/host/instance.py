@@ -196,6 +196,7 @@ class Instance:
         if error or self.raised is not None or memory.asked > REFUSED_MAX:
             words[ERROR] = error or 0
             self._finish()
+            left = self._fuel_left
         else:
             self.busy = False
             self._holds_result = signature.results == 1
@@ -245,7 +246,7 @@ class Instance:
             done = self._go_on(before)
         block = self.block
         quick_get_fuel(block.context, block.fuel_to)
-        left = self._fuel_left = block.words[FUEL]
+        self._fuel_left = block.words[FUEL]
         if done:
             self._finish()
         elif self.memory.asked > REFUSED_MAX:
@@ -254,7 +255,7 @@ class Instance:
             self._die(Fault(Cause.DEAD, STOPPED, self.fuel_used()))
         elif self.request is None:
             self._die(Fault(Cause.STUCK, "it waits for something that no import can bring", self.fuel_used()))
-        return before - left
+        return before - self._fuel_left  # a full stack takes more than the guest used
 
     def _go_on(self, before: int) -> bool:
         """Slice by slice, to its next parked import or its end; who makes no progress is stuck. Is it
@@ -358,7 +359,9 @@ class Instance:
 
     def _fail(self, error: int) -> None:
         self.block.words[ERROR] = 0
-        fault = classify(capi.error_at(error), self.memory.refused, self.fuel_used())
+        used = self.fuel_used()
+        fault = classify(capi.error_at(error), self.memory.refused, used, self._fuel_left)
+        self._fuel_left -= fault.fuel_used - used
         text = fault.message
         if "memory limit" in text or "memory minimum size" in text:
             fault = Fault(Cause.MEMORY_LIMIT, text, fault.fuel_used, fault.functions)

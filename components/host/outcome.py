@@ -79,12 +79,29 @@ _TRAPS = {
 and test_causes.py or reserved; 18: an async export ends without a result, 22: it waits for nothing"""
 
 
+FULL_STACK_FUEL = 1 << 18
+"""units that a call whose stack is full is charged at least: what recursion through all of its 64 KiB takes in
+frames of 32 bytes with 128 units each"""
+
 _NUMBER = re.compile(r"\d+: ")
 """before each of several causes of one error"""
 
 
-def classify(error: wasmtime.WasmtimeError, refused_growths: int, fuel_used: int) -> Fault:
-    """The Fault for a wasmtime error of an instance whose memory was refused ``refused_growths`` growths."""
+def full_stack(fuel_used: int, fuel_left: int) -> int:
+    """What a call is charged whose stack is full, in units of fuel: FULL_STACK_FUEL, or the next power of two
+    above what it used, but never more than it may use.
+
+    How deep a guest comes is a matter of the frames of this machine's processor, and so is what it has used
+    by then. Two processors differ by little, and the trace must be the same on both."""
+    charged = max(FULL_STACK_FUEL, 1 << (fuel_used - 1).bit_length())
+    return min(charged, fuel_used + fuel_left)
+
+
+def classify(error: wasmtime.WasmtimeError, refused_growths: int, fuel_used: int, fuel_left: int) -> Fault:
+    """The Fault for a wasmtime error of an instance whose memory was refused ``refused_growths`` growths.
+
+    ``fuel_used`` by its call, which may use ``fuel_left`` more: where its stack is full it is charged a part
+    of that, too."""
     lines = str(error).strip().splitlines() or ["no text"]
     text = _NUMBER.sub("", lines[-1].strip())
     functions = trapped_in(str(error))
@@ -94,6 +111,8 @@ def classify(error: wasmtime.WasmtimeError, refused_growths: int, fuel_used: int
             return Fault(Cause.TRANSFER_LIMIT, text, fuel_used, functions)
         return Fault(Cause.ABI, text, fuel_used, functions)
     cause = _TRAPS.get(code, Cause.UNREACHABLE)
+    if cause is Cause.STACK:
+        return Fault(cause, text, full_stack(fuel_used, fuel_left), functions)
     if refused_growths and cause in (Cause.UNREACHABLE, Cause.OUT_OF_BOUNDS):
         return Fault(
             Cause.MEMORY_LIMIT,

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import arm64
+from benchmarks.arm64 import CannotRun
 from benchmarks.hosts import building, counting, fitting
 from benchmarks.hosts.__main__ import markdown, said, summary
-from benchmarks.hosts.building import CannotCount
 from benchmarks.hosts.cases import CASES, HERE, Case
 from benchmarks.hosts.fitting import (
     FITTED,
@@ -150,21 +151,19 @@ def test_the_readme_has_the_committed_prices() -> None:
 
 
 def test_a_missing_tool_is_named_with_its_cure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(building.shutil, "which", lambda tool: None if tool == "qemu-aarch64" else tool)
-    with pytest.raises(CannotCount, match=r"^counting needs qemu-aarch64 \(apt-get install qemu-user\)$"):
+    monkeypatch.setattr(arm64.shutil, "which", lambda tool: None if tool == "qemu-aarch64" else tool)
+    with pytest.raises(CannotRun, match=r"^counting needs qemu-aarch64 \(apt-get install qemu-user\)$"):
         building.need_tools()
 
 
 def test_a_command_that_fails_is_named_with_what_it_said() -> None:
-    with pytest.raises(CannotCount, match=r"(?s)^sh ended with 3:\nno such thing$"):
-        building.run("sh", "-c", "echo no such thing >&2; exit 3")
+    with pytest.raises(CannotRun, match=r"(?s)^sh ended with 3:\nno such thing$"):
+        arm64.run("sh", "-c", "echo no such thing >&2; exit 3")
 
 
 def test_another_call_than_the_c_hosts_is_refused() -> None:
     found = {"imports": 2, "bytes": 23, "fuel": 0, "guest": 1, "host": 1}
-    with pytest.raises(
-        CannotCount, match="python, modbus-driver poll:1:1: it isn't the same call as in c-api"
-    ):
+    with pytest.raises(CannotRun, match="python, modbus-driver poll:1:1: it isn't the same call as in c-api"):
         counting._row("python", Case("modbus-driver", "poll", 1), found, found | {"bytes": 24})
     assert counting._of_a_call([2, 23, 5], (100, 1000), (300, 3000), 20) == found | {
         "fuel": 5,

@@ -9,9 +9,10 @@ import pytest
 
 from tests.components import guests
 from twinloop.components.contract.errors import HostError
+from twinloop.components.host.capi import amount
 from twinloop.components.host.host import Host
 from twinloop.components.host.instance import Instance
-from twinloop.components.host.outcome import Cause
+from twinloop.components.host.outcome import Cause, full_stack
 
 FUEL = 1_000_000
 
@@ -45,6 +46,58 @@ def test_a_runaway_is_cut_at_its_fuel_and_not_later(host: Host) -> None:
     instance.begin("read-sensor", (), 12_345)
     assert instance.advance() == 12_345
     instance.close()
+
+
+COUNTS = "(local.set 0 (i32.const 60000)) (loop $more (br_if $more (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))"
+"""60 000 turns of five units or a little more, which is more than 2^18 units of fuel, and less than 2^19"""
+RECURSES = "(call $recurse (i32.const 0))"
+
+
+@pytest.mark.parametrize("way", ["at once", "in steps", "on a fiber"])
+@pytest.mark.parametrize(
+    ("body", "limit", "charged"),
+    [
+        (RECURSES, FUEL, 1 << 18),
+        (COUNTS + RECURSES, FUEL, 1 << 19),
+        (RECURSES, 100_000, 100_000),
+        (COUNTS + RECURSES, 10_000_000, 1 << 19),
+    ],
+)
+def test_a_full_stack_costs_a_round_figure_within_the_limit(
+    body: str, limit: int, charged: int, way: str
+) -> None:
+    """Where it is full is a matter of the processor's frames: on ARM64 this recursion comes some frames less deep
+    than on x86-64, and the trace must be the same."""
+    host = Host()
+    component = host.load(guests.driver_text(body), "driver")
+    if way == "on a fiber":
+        host.long[component.sha256] = None
+    instance = host.instantiate(host.link(component, []), {}, FUEL)
+    if way == "at once":
+        used = instance.call_at("read-sensor", amount(0), limit)
+    else:
+        instance.begin("read-sensor", (), limit)
+        used = instance.advance()
+    assert instance.fault is not None
+    assert (instance.fault.cause, instance.fault.fuel_used, used) == (Cause.STACK, charged, charged)
+    instance.close()
+    host.close()
+
+
+@pytest.mark.parametrize(
+    ("used", "left", "charged"),
+    [
+        (14_999, 1 << 20, 262_144),
+        (14_977, 1 << 20, 262_144),
+        (262_144, 1 << 20, 262_144),
+        (262_145, 1 << 20, 524_288),
+        (90, 10, 100),
+        (90, 0, 90),
+    ],
+)
+def test_what_a_full_stack_is_charged(used: int, left: int, charged: int) -> None:
+    """The first two: what one recursion used on x86-64 and on ARM64."""
+    assert full_stack(used, left) == charged
 
 
 def test_memory_is_visible_and_limited(host: Host) -> None:
