@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: docs pictures pictures-html demo test test-tools test-foreign lint bench coverage soak mutants hosts runtimes components components-check guests-python guests-all clean
+.PHONY: docs pictures pictures-html demo test test-tools test-foreign test-arm lint bench coverage soak mutants hosts runtimes components components-check guests-python guests-all clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -33,6 +33,10 @@ test-tools: $(VENV)/.dev      ## what works with other people's tools: a Dask cl
 test-foreign: $(VENV)/.dev    ## clients that nobody here wrote against `twinloop serve`, in the versions of tests/foreign/clients.toml, each in an environment of its own; those that aren't to be had are skipped with a word
 	cd tests/foreign && npm install --no-package-lock --no-audit --no-fund --loglevel=error || echo "npm can't install; its clients are skipped"
 	$(BIN)/python -m tests.foreign.check
+
+test-arm: $(VENV)/.dev       ## fuel, digests and results of an ARM64 Python in an emulator are those of this machine: needs Debian and qemu-user, downloads 120 MB once
+	$(BIN)/python -m tests.arm.machine
+	TWINLOOP_ARM=1 $(BIN)/python -m pytest -n 2 tests/arm
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -24,6 +26,7 @@ SYSTEM = (
 """Debian's packages: besides Python, the libraries of its own modules and of the wheels"""
 NEEDED = ("twinloop", "pytest")
 """what is run there needs what these need; pytest, because the test modules whose devices are used import it"""
+HERE = (sys.executable,)
 ARM64 = {"platform_machine": "aarch64", "sys_platform": "linux", "extra": ""}
 
 
@@ -49,7 +52,7 @@ def installed() -> list[str]:
 
 
 def prepare() -> list[str]:
-    """The words before Python's own arguments, for ``run``; whatever isn't there is fetched. Raises CannotRun."""
+    """The words that run an ARM64 Python, before its own arguments; whatever isn't there is fetched. Raises CannotRun."""
     arm64.need(TOOLS, "make test-arm")
     BUILD.mkdir(parents=True, exist_ok=True)
     root, site = arm64.system(BUILD, SYSTEM), arm64.wheels(BUILD, installed())
@@ -57,13 +60,12 @@ def prepare() -> list[str]:
     return [EMULATOR, "-L", str(root), "-E", path, str(root / "usr/bin" / PYTHON), "-s"]
 
 
-def run(*arguments: str, accepted: tuple[int, ...] = (0,)) -> str:
-    """Standard output of ``python ARGUMENTS`` on the ARM64 machine. Raises CannotRun when it can't be had, and
-    AssertionError with the end of what it said when its exit code isn't ``accepted``."""
-    done = subprocess.run([*prepare(), *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode in accepted, (
-        f"python {' '.join(arguments)} ended with {done.returncode} on ARM64:\n{done.stdout[-1000:]}{done.stderr[-3000:]}"
-    )
+def run(python: Sequence[str], *arguments: str) -> str:
+    """Standard output of ``python ARGUMENTS``; ``python`` is HERE, or what ``prepare`` gave. Raises AssertionError with
+    the end of what it said when it fails."""
+    done = subprocess.run([*python, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    said = f"{done.stdout[-1000:]}{done.stderr[-3000:]}"
+    assert done.returncode == 0, f"{Path(python[0]).name}: exit code {done.returncode} of {arguments}\n{said}"
     return done.stdout
 
 
