@@ -1,5 +1,6 @@
 # make demo and make test do all their set-up; everything else needs one of them first.
 PYTHON ?= python3
+ARM ?= short
 VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE = 1
@@ -34,9 +35,9 @@ test-foreign: $(VENV)/.dev    ## clients that nobody here wrote against `twinloo
 	cd tests/foreign && npm install --no-package-lock --no-audit --no-fund --loglevel=error || echo "npm can't install; its clients are skipped"
 	$(BIN)/python -m tests.foreign.check
 
-test-arm: $(VENV)/.dev       ## fuel, digests and results of an ARM64 Python in an emulator are those of this machine: needs Debian and qemu-user, downloads 120 MB once
+test-arm: $(VENV)/.dev       ## fuel, digests and results of an ARM64 Python in an emulator are those of this machine: needs Debian and qemu-user, fetches an ARM64 Python and wheels once; ARM=all: every shipped scenario, an hour or two
 	$(BIN)/python -m tests.arm.machine
-	TWINLOOP_ARM=1 $(BIN)/python -m pytest -n 2 tests/arm
+	TWINLOOP_ARM=$(ARM) $(BIN)/python -m pytest -n 2 tests/arm
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

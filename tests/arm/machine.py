@@ -60,12 +60,14 @@ def prepare() -> list[str]:
     return [EMULATOR, "-L", str(root), "-E", path, str(root / "usr/bin" / PYTHON), "-s"]
 
 
-def run(python: Sequence[str], *arguments: str) -> str:
+def run(python: Sequence[str], *arguments: str, accepted: Sequence[int] = (0,)) -> str:
     """Standard output of ``python ARGUMENTS``; ``python`` is HERE, or what ``prepare`` gave. Raises AssertionError with
-    the end of what it said when it fails."""
+    the end of what it said when its exit code isn't ``accepted``."""
     done = subprocess.run([*python, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
     said = f"{done.stdout[-1000:]}{done.stderr[-3000:]}"
-    assert done.returncode == 0, f"{Path(python[0]).name}: exit code {done.returncode} of {arguments}\n{said}"
+    assert done.returncode in accepted, (
+        f"{Path(python[0]).name}: exit code {done.returncode} of {arguments}\n{said}"
+    )
     return done.stdout
 
 
