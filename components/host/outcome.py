@@ -80,8 +80,8 @@ and test_causes.py or reserved; 18: an async export ends without a result, 22: i
 
 
 FULL_STACK_FUEL = 1 << 18
-"""units that a call whose stack is full is charged at least: what recursion through all of its 64 KiB takes in
-frames of 32 bytes with 128 units each"""
+"""units that a call whose stack is full is charged at least: what recursion through all of its 64 KiB takes
+in frames of 32 bytes with 128 units each"""
 
 _NUMBER = re.compile(r"\d+: ")
 """before each of several causes of one error"""
