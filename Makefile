@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: docs pictures pictures-html demo test test-tools test-foreign test-arm lint bench coverage soak mutants hosts runtimes components components-check guests-python guests-all clean
+.PHONY: docs pictures pictures-html demo test test-tools test-foreign test-arm lint bench coverage soak mutants hosts runtimes calibrate-check claims components components-check guests-python guests-all clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -53,6 +53,9 @@ runtimes: $(VENV)/.dev        ## WebAssembly runtimes side by side: builds their
 
 calibrate-check: $(VENV)/.dev ## this machine calibrated as a board, and 20 exports predicted of which nothing was used (make guests-all builds them); writes the tables of docs/calibration.md; exits 1 when fewer than 16 lie inside their bands
 	$(BIN)/python -m benchmarks.calibration --page
+
+claims: $(VENV)/.dev          ## what is often said of WebAssembly on gateways, measured and modelled: guest code against native code, processes, containers (crun or runc, and the rights to start them; left out with a word otherwise); writes docs/claims.md, the README's lines
+	$(BIN)/python -m benchmarks.claims
 
 coverage: $(VENV)/.dev        ## branches of the code that reads what others send; exits 1 below 95 %
 	$(BIN)/coverage run -m pytest tests/devices tests/conformance tests/scenarios/file/test_models.py

@@ -49,6 +49,7 @@ ROOMS = {
         "testing",
         "page",
         "export",
+        "claims",
         "cli",
     ),
     "tui": ("engine", "drawing", "screens", "terminal", ""),

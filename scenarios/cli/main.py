@@ -34,7 +34,7 @@ from twinloop.scenarios.cli import (
     serve,
 )
 from twinloop.scenarios.cli.device import command as device_commands
-from twinloop.scenarios.cli.evidence import diff, merge, size, sweep
+from twinloop.scenarios.cli.evidence import claims, diff, merge, size, sweep
 from twinloop.scenarios.cli.recordings import exchanges, replay
 from twinloop.scenarios.components import command as component_commands
 from twinloop.scenarios.judging.verdict import ABORTED, INTERNAL_ERROR, MACHINE, SCENARIO_ERROR
@@ -96,6 +96,7 @@ app.command("size")(size.size)
 app.command("diff")(diff.diff)
 app.command("migrate")(migrate.migrate)
 app.command("calibrate")(calibration_command.calibrate)
+app.command("claims")(claims.claims)
 component_commands.app.command("replay")(replay.replay)
 component_commands.app.command("exchanges")(exchanges.exchanges)
 app.add_typer(boards.app, name="boards")
@@ -109,6 +110,7 @@ _COMMANDS = (
     "schema",
     "boards",
     "calibrate",
+    "claims",
     "serve",
     "attach",
     "record",
