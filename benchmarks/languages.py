@@ -137,6 +137,10 @@ class Heard:
         self.peak_bytes = max(self.peak_bytes, self.slot.instance.memory.peak_bytes)
         return self.meter.charge(fuel, calls, imports, exchanges, values, count)
 
+    def charge_call(self, fuel: int, values: int) -> int:
+        """A whole call in one segment."""
+        return self.charge(fuel, 1, 0, 0, values, 0)
+
     def charge_start(
         self, fuel: int, calls: int, imports: int, exchanges: int, values: int, count: int
     ) -> int:

@@ -50,6 +50,11 @@ _POINT = Struct("<24xH")
 _ENTRY_VALUE = ENTRY_BYTES - VAL_BYTES + 8
 
 
+_word, _pair, _reading = Q.unpack_from, QQ.unpack_from, _READING.unpack_from
+_put_word, _put_pair = Q.pack_into, QQ.pack_into
+"""by names of their own: what belongs to an imported object Python looks up anew at each call"""
+
+
 class Batch(NamedTuple):
     """A decoded batch by columns: of each reading its point, value, status and instant, those of integers
     behind the others, with an int as their value; then the texts."""
@@ -90,7 +95,8 @@ class Held:
         have been released."""
         assert not self.full
         self.full = True
-        _VALUE.pack_into(MEMORY, self.at, *_VALUE.unpack_from(MEMORY, result_at))
+        kind, ok, payload = _value(MEMORY, result_at)
+        _put_value(MEMORY, self.at, kind, ok, payload)
 
     def release(self) -> None:
         """Free it; its payload must have no reader any more. Twice is once."""
@@ -100,6 +106,7 @@ class Held:
 
 
 _VALUE = Struct("<B7xB7xQ8x")
+_value, _put_value = _VALUE.unpack_from, _VALUE.pack_into
 """of a result: kind, is it ok, pointer to its payload"""
 
 Lists = tuple[int, int, int, int, int, int, int]
@@ -109,10 +116,10 @@ entries; how many integers, and where it says at which address (0 and 0 in the c
 
 def batch_in(result_at: int) -> Lists | None:
     """The batch in the result at that address; None when the result is an err."""
-    _, ok, payload = _VALUE.unpack_from(MEMORY, result_at)
+    _, ok, payload = _value(MEMORY, result_at)
     if not ok:
         return None
-    fields, entries = QQ.unpack_from(MEMORY, payload + 8)
+    fields, entries = _pair(MEMORY, payload + 8)
     if fields == 2:
         return (*_LISTS.unpack_from(MEMORY, entries), entries, 0, 0)
     count, at, texts, texts_at, integers = _THREE_LISTS.unpack_from(MEMORY, entries)
@@ -143,7 +150,7 @@ class StageArguments:
     """
 
     __slots__ = (
-        "_buffer", "_fields_at", "_link_at", "_made", "_sequence_at", "at", "held", "word",
+        "_buffer", "_fields_at", "_link", "_link_at", "_made", "_sequence_at", "at", "held", "word",
     )  # fmt: skip
 
     def __init__(self, device: str) -> None:
@@ -177,6 +184,8 @@ class StageArguments:
         QQ.pack_into(MEMORY, entries + _ENTRY_VALUE, len(device.encode()), text_at)
         for i, kind in enumerate((_U64, _BOOL, _U64, _U32, _U64, _F32)):
             self._set_kind(entries, i + 1, kind)
+        self._link: tuple[bool, int, float] | None = None
+        """what of the link-state changes seldom, as it stands there"""
         self._sequence_at = entries + ENTRY_BYTES + _ENTRY_VALUE
         self._link_at = entries + 2 * ENTRY_BYTES + _ENTRY_VALUE
 
@@ -187,9 +196,9 @@ class StageArguments:
     def set_batch(self, sequence: int, lists: Lists, knows_integers: bool) -> int:
         """The sample's k, and a batch (which must outlive the call), for a receiver of the contract 0.2 or
         0.1. Returns how many integers were rounded because an f64 had to do."""
-        Q.pack_into(MEMORY, self._sequence_at, sequence)
+        _put_word(MEMORY, self._sequence_at, sequence)
         if knows_integers and lists[6]:  # as it lies
-            QQ.pack_into(MEMORY, self._fields_at, 3, lists[4])
+            _put_pair(MEMORY, self._fields_at, 3, lists[4])
             return 0
         fields, entries, rounded = 3 if knows_integers else 2, lists[4], 0
         if knows_integers:
@@ -203,12 +212,15 @@ class StageArguments:
 
     def set_link(self, up: bool, since: int, backlog: int, round_trip: int, store_used: float) -> None:
         """The link-state."""
-        at, pack = self._link_at, Q.pack_into
-        MEMORY[at] = up
-        pack(MEMORY, at + ENTRY_BYTES, since)
-        pack(MEMORY, at + 2 * ENTRY_BYTES, backlog)
-        pack(MEMORY, at + 3 * ENTRY_BYTES, round_trip)
-        _F.pack_into(MEMORY, at + 4 * ENTRY_BYTES, store_used)
+        at = self._link_at
+        _put_word(MEMORY, at + ENTRY_BYTES, since)
+        _put_word(MEMORY, at + 3 * ENTRY_BYTES, round_trip)
+        rest = up, backlog, store_used
+        if rest != self._link:  # most of the time it is as it was
+            self._link = rest
+            MEMORY[at] = up
+            _put_word(MEMORY, at + 2 * ENTRY_BYTES, backlog)
+            _F.pack_into(MEMORY, at + 4 * ENTRY_BYTES, store_used)
 
 
 _BOOL, _U32, _U64, _F32, _F64, _STRING, _LIST, _RECORD = 0, 6, 8, 9, 10, 12, 13, 14
@@ -219,16 +231,16 @@ _F = Struct("<f")
 def forward_lane(result_at: int) -> int:
     """The lane of a policy's result that is ``forward(lane)`` for the whole batch; -1 for any other (decode
     it)."""
-    _, ok, payload = _VALUE.unpack_from(MEMORY, result_at)
+    _, ok, payload = _value(MEMORY, result_at)
     if not ok:
         return -1
-    size, at, lane_at, exceptions = _DECISION.unpack_from(MEMORY, Q.unpack_from(MEMORY, payload + 16)[0])
-    if size != 7 or exceptions or MEMORY[at : at + 7].tobytes() != b"forward":
+    size, at, lane_at, exceptions = _decision(MEMORY, _word(MEMORY, payload + 16)[0])
+    if size != 7 or exceptions or _seven(MEMORY, at)[0] != b"forward":
         return -1
     return int(MEMORY[lane_at + 8])
 
 
-_DECISION = Struct("<24xQQQ24xQ")
+_seven, _decision = Struct("7s").unpack_from, Struct("<24xQQQ24xQ").unpack_from
 """the two entries of a decision: the verdict's tag (size, pointer) and payload, how many exceptions"""
 
 
@@ -240,10 +252,13 @@ def read_batch(lists: Lists) -> Batch:
         return Batch(*_NO_READINGS, found)
     # the readings without a loop in Python, the tuple without its Python constructor: it is made twice a poll
     places = _reader(count)(MEMORY, at) if count <= _KEPT_MAX else _pointers(count, at)
-    rows: Iterable[tuple[Any, ...]] = map(_READING.unpack_from, repeat(MEMORY, count), places)
+    rows: Iterable[tuple[Any, ...]] = map(_reading, repeat(MEMORY, count), places)
     if integers:
         rows = *rows, *map(_integer, _pointers(integers, Q.unpack_from(MEMORY, integers_at)[0]))
-    return tuple.__new__(Batch, (*zip(*rows), found))  # noqa: B905  # rows of four
+    return _new(Batch, (*zip(*rows), found))  # noqa: B905  # rows of four
+
+
+_new = tuple.__new__
 
 
 def doubt(lists: Lists, whole: Container[int]) -> bool:

@@ -368,7 +368,7 @@ class LazySignature:
 
     def put_result(self, value: Any, at: int) -> None:
         """As Signature's."""
-        self._signature().put_result(value, at)
+        (self._made or self._signature()).put_result(value, at)
 
 
 class Signature:
@@ -422,9 +422,10 @@ class Signature:
 
     def put_result(self, value: Any, at: int) -> None:
         """Store a host import's result in wasmtime's slot."""
-        if self.result is None:
+        result = self.result
+        if result is None:
             return
-        kind, store = self.result.kind, self.result.store
+        kind, _, _, store = result
         try:
             if store is None:
                 self._new(MEMORY, at, kind, value)  # a scalar owns nothing

@@ -7,8 +7,9 @@ instances.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import wasmtime
 from wasmtime import component as wc
@@ -143,7 +144,8 @@ def served() -> str:
     return f"this host serves {tracks} of {PACKAGE} ({'; '.join(CHANGES.values())})"
 
 
-class Linked(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class Linked:
     """A component with its imports satisfied by a set of grants; instances are made from it."""
 
     component: Component

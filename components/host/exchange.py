@@ -15,15 +15,16 @@ from typing import Any, NamedTuple
 from twinloop.components.host.capi import MEMORY, QQ, VAL_BYTES, Q, val_clone
 from twinloop.components.host.codec import Case
 
-_ARGUMENTS = Struct("<8xQQ8x8xQQQ8xQ")
+_arguments = Struct("<8xQQ8x8xQQQ8xQ").unpack_from
 """three values: (count, pointer) of the request, (tag size, tag pointer, payload pointer) of the framing, the
 timeout"""
-_FIELDS = Struct("<24xB47xB47x?47xi")
+_fields = Struct("<24xB47xB47x?47xi").unpack_from
 """the four entries (name, value) of a length-field"""
 _U32 = Struct("<8xI")
 _FRAMINGS_MAX = 256
 _RESULT, _LIST, _U8 = 19, 13, 2
 """kinds of wasmtime_component_val_t"""
+_word, _put_word = Q.unpack_from, Q.pack_into
 PREPARED_BYTES = 512
 """replies up to this length go into the prepared value: above any Modbus frame"""
 
@@ -43,7 +44,7 @@ _framings: dict[tuple[int, int, bool, int], Case] = {}
 
 def _framing(tag_size: int, tag_at: int, payload_at: int) -> Case:
     if tag_size == 12:  # the only tag of that length: length-field
-        fields = _FIELDS.unpack_from(MEMORY, Q.unpack_from(MEMORY, payload_at + 16)[0])
+        fields = _fields(MEMORY, _word(MEMORY, payload_at + 16)[0])
         found = _framings.get(fields)
         if found is None:
             if len(_framings) >= _FRAMINGS_MAX:
@@ -59,7 +60,7 @@ def _framing(tag_size: int, tag_at: int, payload_at: int) -> Case:
 
 def read_transact(at: int) -> list[Any]:
     """The arguments of ``transact`` at that address: [request, framing, timeout in ns]."""
-    count, request_at, tag_size, tag_at, payload_at, timeout_ns = _ARGUMENTS.unpack_from(MEMORY, at)
+    count, request_at, tag_size, tag_at, payload_at, timeout_ns = _arguments(MEMORY, at)
     request = MEMORY[request_at + 8 : request_at + 8 + VAL_BYTES * count : VAL_BYTES].tobytes()
     return [request, _framing(tag_size, tag_at, payload_at), timeout_ns]
 
@@ -87,7 +88,7 @@ class Replies:
         data = value[1]
         if value[0] and len(data) <= PREPARED_BYTES:
             count, at = len(data), self._data_at
-            Q.pack_into(MEMORY, self._count_at, count)
+            _put_word(MEMORY, self._count_at, count)
             MEMORY[at : at + VAL_BYTES * count : VAL_BYTES] = data
             val_clone(self._at, slot)
         else:

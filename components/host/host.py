@@ -34,6 +34,7 @@ from twinloop.components.host.memory import MemoryCreator, MemoryOwner
 from twinloop.components.wasi.interfaces import PARKING as WASI_PARKING
 from twinloop.components.wasi.interfaces import resource_number, signatures, wasi_interface
 
+_put_three = QQQ.pack_into
 MAPS_PER_MEMORY = 4
 """two for itself, two for the fiber of a parked call of the instance that has it (measured)"""
 ADDRESSES_PER_MEMORY = 5 << 30
@@ -327,7 +328,7 @@ class Host:
                 self.codecs.resources.handles = instance.handles
                 write = partial(self._write_resources, instance, write)
             instance.park(name, read(arguments), write, results)
-            QQQ.pack_into(MEMORY, then, IS_SET, instance.block.flag_at, 0)
+            _put_three(MEMORY, then, IS_SET, instance.block.flag_at, 0)
         except BaseException as error:  # noqa: BLE001  # as above
             if instance is not None:
                 instance.raised = error

@@ -55,6 +55,7 @@ guest that asks for memory in vain"""
 ASYNC_SLICE_FUEL = 200_000
 """the same for components that use the component model's async: who yields again and again costs the host a
 microsecond for a unit of fuel"""
+_new = tuple.__new__
 STOPPED = "the run was stopped while it computed"
 
 
@@ -388,7 +389,7 @@ class Instance:
         to ``slot``."""
         self.block.words[FLAG] = 0
         self._call.pending = put_result, slot
-        self.request = tuple.__new__(Request, (name, arguments))  # without its Python constructor
+        self.request = _new(Request, (name, arguments))  # without its Python constructor
 
     def answer(self, value: Any) -> None:
         """The result of the parked import; ``advance`` goes on from there."""

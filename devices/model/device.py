@@ -197,6 +197,11 @@ class Device:
         """When the values that hold at ``now_ns`` were measured: the beginning of their step."""
         return now_ns // self._step_ns * self._step_ns
 
+    @property
+    def always_good(self) -> bool:
+        """Is the StatusCode of every point Good, whatever the process does?"""
+        return not self._statuses
+
     def status(self, index: int) -> int:
         """The StatusCode of a point as the process has it; registers don't show it."""
         return self._statuses.get(self.model.points[index].output, 0) if self._statuses else 0

@@ -22,6 +22,10 @@ NO_POWER = 1 << 15
 _EMPTY: np.ndarray[Any, Any] = np.zeros(0, np.uint16)
 
 
+_Way = tuple[Callable[..., tuple[Any, ...]], bytearray | memoryview, int, float, float]
+"""how to unpack a point, from where, its scale and offset"""
+
+
 class RegisterImage:
     """The tables of one device. ``first[table]`` is the lowest address that exists, length follows from the
     points.
@@ -59,6 +63,7 @@ class RegisterImage:
             (self.bits if table in BITS else self.words)[table][address - self.first[table]] = value
         self._cells = [None if p.table in BITS else Cell(p, self.first[p.table]) for p in points]
         self._points = points
+        self._ways: list[_Way | None] | None = None
         self.unreadable: dict[str, bytearray] = {}
         self.unwritable: dict[str, bytearray] = {}
         """table -> 1 for each address in it that doesn't exist for who reads, or writes; no key: all do"""
@@ -135,6 +140,29 @@ class RegisterImage:
             assert cell.struct is not None
             return float(cell.struct.unpack_from(raw, cell.position)[0]) * cell.scale + cell.offset
         return cell.decode(bytes(raw[cell.position : cell.position + cell.size]))
+
+    def values(self) -> list[float]:
+        """``value`` of every point, in their order: where most of each is looked up once and for all."""
+        ways = self._ways
+        if ways is None:
+            ways = self._ways = [self._way(index) for index in range(len(self._points))]
+        out = []
+        for index, way in enumerate(ways):
+            if way is None:
+                out.append(self.value(index))
+            else:
+                unpack, raw, position, scale, offset = way
+                out.append(float(unpack(raw, position)[0]) * scale + offset)
+        return out
+
+    def _way(self, index: int) -> _Way | None:
+        """How a point that is nothing but scaled registers is read; None for any other."""
+        cell = self._cells[index]
+        if cell is None or cell.text or not cell.quick:
+            return None
+        assert cell.struct is not None
+        raw = self.raw[self._points[index].table]
+        return cell.struct.unpack_from, raw, cell.position, cell.scale, cell.offset
 
     def text(self, index: int) -> str | None:
         """The text of a point that is one, as it is; None for another point, or when it holds no text."""

@@ -31,10 +31,12 @@ class Cursor:
 
     def take(self, count: int) -> bytes:
         """The next so many."""
-        if count > self.left:
+        data, begun = self._data, self.at
+        end = begun + count
+        if end > len(data):
             raise ProtocolError(f"{count} bytes expected, {self.left} are left")
-        self.at += count
-        return self._data[self.at - count : self.at]
+        self.at = end
+        return data[begun:end]
 
     def since(self, begun: int) -> bytes:
         """What was taken since it stood there."""

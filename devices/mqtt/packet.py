@@ -312,17 +312,18 @@ class PacketReader:
         buffer = self._buffer + data if self._buffer else data
         packets: list[Packet] = []
         while len(buffer) >= 2:
-            size, shift, at = 0, 0, 1
-            while True:  # remaining length, 2.2.3: seven bits a byte, least significant first, four at most
-                byte = buffer[at]
-                size |= (byte & 0x7F) << shift
-                at, shift = at + 1, shift + 7
-                if byte < 0x80 or at >= len(buffer) or at == 5:
+            size, at = buffer[1], 2
+            if size >= 0x80:
+                size, shift, at = 0, 0, 1
+                while True:  # 2.2.3: seven bits a byte, least significant first, four at most
+                    byte = buffer[at]
+                    size, shift, at = size | (byte & 0x7F) << shift, shift + 7, at + 1
+                    if byte < 0x80 or at >= len(buffer) or at == 5:
+                        break
+                if byte >= 0x80:
+                    if at == 5:
+                        raise ProtocolError("remaining length of more than four bytes")
                     break
-            if byte >= 0x80:
-                if at == 5:
-                    raise ProtocolError("remaining length of more than four bytes")
-                break
             if size > PACKET_BYTES_MAX:
                 raise ProtocolError(f"a packet of {size} bytes, at most {PACKET_BYTES_MAX} are taken")
             if len(buffer) < at + size:
@@ -342,6 +343,8 @@ class PacketReader:
 # ---- encoding ------------------------------------------------------------------------------------
 def length_bytes(size: int) -> bytes:
     """2.2.3: seven bits a byte."""
+    if size < 0x4000:  # the usual ones, written out
+        return bytes((size,)) if size < 0x80 else bytes((size & 0x7F | 0x80, size >> 7))
     out = bytearray()
     while True:
         size, low = size >> 7, size & 0x7F

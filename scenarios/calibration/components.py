@@ -56,9 +56,17 @@ class _TimedMeter(Meter):
 
     def charge(self, fuel: int, calls: int, imports: int, exchanges: int, values: int, count: int) -> int:
         """A segment of a call; ``calls`` is 1 in its first."""
-        instance = self._slot.instance
+        self._note(Shape(calls, imports, exchanges, values, count, fuel))
+        return super().charge(fuel, calls, imports, exchanges, values, count)
+
+    def charge_call(self, fuel: int, values: int) -> int:
+        """A whole call in one segment."""
+        self._note(Shape(values=values, fuel=fuel))
+        return super().charge_call(fuel, values)
+
+    def _note(self, segment: Shape) -> None:
+        instance, calls = self._slot.instance, segment.calls
         assert isinstance(instance, TimedInstance)
-        segment = Shape(calls, imports, exchanges, values, count, fuel)
         if calls:
             self._first = self.calls == 0
         if not self._first and len(self._into) < CALLS_MAX:
@@ -67,7 +75,6 @@ class _TimedMeter(Meter):
             else:
                 shape, took = self._into[-1]
                 self._into[-1] = shape + segment, took + instance.took_ns
-        return super().charge(fuel, calls, imports, exchanges, values, count)
 
 
 def measured(loaded: Loaded, rounds: int, say: Callable[[str], None]) -> list[Used]:

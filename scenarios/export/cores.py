@@ -113,6 +113,12 @@ class TellingMeter(Meter):
         self._told(time_ns)
         return time_ns
 
+    def charge_call(self, fuel: int, values: int) -> int:
+        """The same for a whole call in one segment."""
+        time_ns = super().charge_call(fuel, values)
+        self._told(time_ns)
+        return time_ns
+
     def charge_start(
         self, fuel: int, calls: int, imports: int, exchanges: int, values: int, count: int
     ) -> int:

@@ -15,6 +15,7 @@ from twinloop.sim.kernel.trace import Trace
 from twinloop.sim.model.spec import PhaseSpec
 
 _LOST_OR_MISSED = (End.MISSED, End.LOST)
+_WELL = (End.DELIVERED, End.DROPPED)
 
 
 class Ends:
@@ -46,12 +47,11 @@ class Ends:
 
     def ended(self, row: Row, mask: int, end: End, cause: str) -> None:
         """Points of a sample have their end."""
-        self._trace.add(
-            (self._env.now, "end", row.device, row.k, mask, end._value_, cause)
-        )  # ``value``, straight
+        add = self._trace.add
+        add((self._env.now, "end", row.device, row.k, mask, end._value_, cause))  # ``value``, straight
         if self._phases:
             self._book_phase(row, mask, end, cause)
-        if end is End.DELIVERED or end is End.DROPPED:
+        if end in _WELL:
             return
         for told in self.on_end:
             told(row, mask, end, cause)

@@ -36,6 +36,8 @@ class End(StrEnum):
     """after a reading existed"""
 
 
+_DELIVERED = End.DELIVERED  # an enum's members are looked up slowly, and each sample that is well asks
+
 CAUSES: dict[End, tuple[str, ...]] = {
     End.DELIVERED: ("",),
     End.CACHED: ("",),
@@ -235,13 +237,14 @@ class Ledger:
         count = mask.bit_count()
         self.open -= count
         self.ended += count
-        key = row.device, end, cause
+        device, k = row.device, row.k
+        key = device, end, cause
         self.ends[key] = self.ends.get(key, 0) + count
         if row.marks is not None:
             self._mark(row, mask, key)
-        self.last_touched = row.device, row.k, mask
+        self.last_touched = device, k, mask
         if not row.open:
-            self.rows.pop((row.device, row.k), None)  # of a row that has ended nothing may end once more
+            self.rows.pop((device, k), None)  # of a row that has ended nothing may end once more
         if self.on_end is not None:
             self.on_end(row, mask, end, cause)
         return mask
@@ -290,7 +293,7 @@ class Ledger:
             self.duplicates_of[row.device] += again.bit_count()
         fresh = mask & row.open
         row.delivered |= mask
-        return self.close(row, fresh, End.DELIVERED) if fresh else 0
+        return self.close(row, fresh, _DELIVERED) if fresh else 0
 
     def returned(self, row: Row, good: int) -> None:
         """A driver has returned the readings of a sample: those of ``good`` are Good, ``row.marks`` names the

@@ -185,8 +185,9 @@ class SampleSchedule:
                 return
         pollers = self.pollers
         if len(pollers) == 1:
-            row = self._ledger.open_row(self._index, k, now_ns, mask, self._every_ns)
-            self._trace.add((now_ns, "due", self._index, k))
+            index, add = self._index, self._trace.add
+            row = self._ledger.open_row(index, k, now_ns, mask, self._every_ns)
+            add((now_ns, "due", index, k))
             pollers[0].due(row)
             return
         takers = [poller for poller in pollers if poller.takes]

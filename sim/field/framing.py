@@ -19,14 +19,18 @@ def cut_frame(buffer: bytes, framing: Framing) -> tuple[bytes | None, bool]:
     """(one whole frame or None, is it too long): where a reply ends on a stream, by the WIT's ``framing``."""
     tag, value = framing
     if tag == "length-field":
-        end = value.offset + value.size
-        if value.size not in (1, 2, 4, 8) or len(buffer) < end:
-            return None, value.size not in (1, 2, 4, 8)
-        number = int.from_bytes(buffer[value.offset : end], "big" if value.big_endian else "little")
-        length = end + number + value.adjust
+        offset, size, big_endian, adjust = value.offset, value.size, value.big_endian, value.adjust
+        end, come = offset + size, len(buffer)
+        if size == 2 and big_endian and come >= end:  # Modbus's, written out
+            length = end + (buffer[offset] << 8 | buffer[end - 1]) + adjust
+        elif size not in (1, 2, 4, 8) or come < end:
+            return None, size not in (1, 2, 4, 8)
+        else:
+            number = int.from_bytes(buffer[offset:end], "big" if big_endian else "little")
+            length = end + number + adjust
         if length > REPLY_BYTES_MAX or length < end:
             return None, True
-        return (buffer[:length] if len(buffer) >= length else None), False
+        return (buffer[:length] if come >= length else None), False
     if tag == "exactly":
         if value > REPLY_BYTES_MAX:
             return None, True

@@ -70,8 +70,7 @@ def call(
         fuel, request = instance.advance(), instance.request
         if request is None and not starts:
             values += CONSTANT_VALUES + (_lifted(instance, times) if returns_batch else 0)
-        count = carried + imported.bytes_carried
-        cost = charge(fuel, calls, imported.crossings, exchanges, values, count)
+        cost = charge(fuel, calls, imported.crossings, exchanges, values, carried + imported.bytes_carried)
         imported.crossings = imported.bytes_carried = 0
         if cost:
             yield cost
@@ -91,8 +90,9 @@ def call(
         imported.left_ns, left_ns = cpu_left_ns, deadline_at - parked
         if cpu_left_ns < 0 or left_ns <= 0:
             return instance.kill(*_over(slot, starts, f"{request.name} after {said(within_ns)}"))
-        if request.name == "fieldbus.transact" and port is not None:
-            frame, framing, timeout_ns = request.arguments
+        name, given = request
+        if name == "fieldbus.transact" and port is not None:
+            frame, framing, timeout_ns = given
             reply = yield port.transact(frame, framing, min(timeout_ns, left_ns), left_ns)
             spent[BUS] += env.now - parked
             carried = len(frame) + len(reply[1]) if type(reply[1]) is bytes else len(frame)  # _bytes_between
@@ -101,11 +101,50 @@ def call(
         if instance.fault is not None:
             return instance.fault
         if env.now >= deadline_at:
-            return instance.kill(Cause.DEADLINE, f"waited in {request.name}, {said(within_ns)} in all")
+            return instance.kill(Cause.DEADLINE, f"waited in {name}, {said(within_ns)} in all")
         if starts or deadline_at - env.now < slot.fuel_limit_ns:
             instance.limit_fuel(meter.profile.fuel_for(deadline_at - env.now))
         instance.answer(reply)
         calls, exchanges, values = 0, 1, 0
+
+
+def call_at_once(
+    slot: Slot, instance: Instance, export: str, values: int, times: StageTimes, returns_batch: bool, at: Word
+) -> int:
+    """``call`` in one segment, of an instance none of whose imports parks, with C values at ``at``. Instance
+    and core must be the caller's; returns for how many ns the core is held, after which ``at_once_over``
+    has the rest."""
+    imported = slot.imports
+    imported.segment_start_ns, imported.left_ns = imported.machine.env.now, slot.fuel_limit_ns
+    fuel = instance.call_at(export, at, slot.fuel_limit)
+    values += CONSTANT_VALUES
+    if returns_batch and instance.fault is None:  # ``_lifted`` written out
+        lists = times.lists = batch_in(instance.result_at)
+        if lists:
+            count = lists[0] + lists[5]
+            if lists[2] or count > LOOKED_AT:
+                limit_batch(instance, lists)
+            values += READING_VALUES * count
+    if imported.crossings or imported.bytes_carried:
+        cost = slot.meter.charge(fuel, 1, imported.crossings, 0, values, imported.bytes_carried)
+        imported.crossings = imported.bytes_carried = 0
+        return cost
+    return slot.meter.charge_call(fuel, values)
+
+
+def at_once_over(
+    slot: Slot, instance: Instance, cores: Cores, cost_ns: int, times: StageTimes, stage: int
+) -> Fault | None:
+    """The CPU time of such a call has passed: its core is given back, and what it said is a fact."""
+    cores.busy_ns += cost_ns  # ``Cores.release`` written out
+    if cores.waiters:
+        cores.waiters.popleft()()
+    else:
+        cores.free += 1
+    times.spent_ns[stage] += cost_ns
+    if slot.imports.logged and not instance.closed:
+        slot.imports.flush_log()
+    return None if instance.fault is None else fuel_or_deadline(slot, instance.fault)
 
 
 def handed_over(cores: Cores, instance: Instance, times: StageTimes) -> Steps:

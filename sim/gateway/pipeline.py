@@ -1,7 +1,7 @@
 """One sample's way through a gateway, top to bottom: driver, transform, policy, verdict.
 
-Belongs here: one poll, one write, what a call's result means for a sample. Never: how a call is charged
-(call.py), when a poll is due.
+Belongs here: what a call's result means for a sample, the calls behind the driver's, one write. Never: how a
+call is charged (call.py), when a driver is called (poller.py, listener.py).
 """
 
 from __future__ import annotations
@@ -9,22 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from twinloop.components.contract.contract import Verdict, as_written
-from twinloop.components.host.batch import Batch, Lists, batch_in, doubt, forward_lane, read_batch
+from twinloop.components.host.batch import Batch, Lists, doubt, forward_lane, read_batch
 from twinloop.components.host.outcome import Cause, Fault
 from twinloop.devices.model.statuses import NO_NUMBER
 from twinloop.sim.accounts.latency import DRIVER, POLICY, TRANSFORM, UPLINK, StageTimes
 from twinloop.sim.accounts.ledger import End, Row
 from twinloop.sim.cloud.messages import Command, Message
 from twinloop.sim.gateway.books import Books
-from twinloop.sim.gateway.call import (
-    CONSTANT_VALUES,
-    LOOKED_AT,
-    READING_VALUES,
-    call,
-    fuel_or_deadline,
-    handed_over,
-    limit_batch,
-)
+from twinloop.sim.gateway.call import READING_VALUES, at_once_over, call, call_at_once, handed_over
 from twinloop.sim.gateway.masks import mask_within, verdict_groups
 from twinloop.sim.gateway.quality import assess, missed_cause
 from twinloop.sim.gateway.rack import Rack
@@ -33,6 +25,7 @@ from twinloop.sim.gateway.slot import Slot
 from twinloop.sim.gateway.standalone import ALONE, Standalone
 from twinloop.sim.gateway.supervisor import Supervisor
 from twinloop.sim.kernel.clock import Steps
+from twinloop.sim.machine.cores import Cores
 from twinloop.sim.machine.machine import Machine
 from twinloop.sim.north.outbox import Outbox
 
@@ -68,23 +61,10 @@ class Pipeline:
         self.on_command: Callable[[Command, str | None], None] = lambda command, cause: None
         """told of each command that has ended, and why it failed (None: it didn't)"""
 
-    def poll(self, reader: Reader, row: Row) -> Steps:
-        """From the due instant to the verdict carried out; every point of ``row`` then has ended or is in the
-        uplink's care."""
-        times, now = reader.times, self._env.now
-        if now > row.due_ns:
-            times.behind(now - row.due_ns, reader.before, "the poll before")
-        generation = reader.slot.generation
-        reader.witness.begin()
-        fault = yield from call(
-            self.machine, reader.slot, "read-sensor", (), 0, times, DRIVER, reader.port, returns_batch=True
-        )
-        lists = self.accepted(reader, row, fault, generation)
-        if lists is not None:
-            yield from self.carry(reader, row, lists)
-
     def carry(self, reader: Reader, row: Row, lists: Lists) -> Steps:
-        """From the driver's batch to the verdict carried out."""
+        """From the driver's batch to the verdict carried out; every point of ``row`` then has ended or is in
+        the uplink's care. Where nothing has to be waited for, ``_stage`` is written out, a generator less for
+        each of the two calls of a poll: the instance and a core are taken on the spot."""
         times, arguments, machine, member = reader.times, reader.arguments, self.machine, self.member
         assert reader.slot.instance is not None
         reader.lend(reader.slot.instance, row)
@@ -93,12 +73,21 @@ class Pipeline:
         rounded = arguments.set_batch(row.k, lists, slot.linked.knows_integers)
         watched = self._latencies.stages_watched
         if watched:
-            times.at_work = {
-                "driver": reader.slot.spec,
-                "transform": slot.spec,
-                "policy": self.rack.policy.spec,
-            }
-        outcome = yield from self._stage(reader, slot, "transform-readings", values, TRANSFORM)
+            spec = reader.slot.spec
+            times.at_work = {"driver": spec, "transform": slot.spec, "policy": self.rack.policy.spec}
+        cores = machine.cores
+        if slot.serving or slot.linked.parks or slot.state != "ready" or not cores.free:
+            outcome = yield from self._stage(reader, slot, "transform-readings", values, TRANSFORM)
+        else:
+            slot.serving, generation, instance = True, slot.generation, slot.instance
+            assert instance is not None
+            cores.free -= 1
+            cost = call_at_once(slot, instance, "transform-readings", values, times, True, arguments.word)
+            if cost:
+                yield cost
+            outcome = at_once_over(slot, instance, cores, cost, times, TRANSFORM)
+            if outcome is not None:
+                self._failed(slot, outcome, generation)
         reader.give_back()
         if rounded:
             self.supervisor.complaints.error(self._env.now, slot, reader.name, ROUNDED)
@@ -111,7 +100,19 @@ class Pipeline:
                 arguments.set_batch(row.k, times.lists, slot.linked.knows_integers)
             if watched:
                 times.at_work["policy"] = slot.spec
-            outcome = yield from self._stage(reader, slot, "decide", values, POLICY)
+            cores = machine.cores
+            if slot.serving or slot.linked.parks or slot.state != "ready" or not cores.free:
+                outcome = yield from self._stage(reader, slot, "decide", values, POLICY)
+            else:
+                slot.serving, generation, instance = True, slot.generation, slot.instance
+                assert instance is not None
+                cores.free -= 1
+                cost = call_at_once(slot, instance, "decide", values, times, False, arguments.word)
+                if cost:
+                    yield cost
+                outcome = at_once_over(slot, instance, cores, cost, times, POLICY)
+                if outcome is not None:
+                    self._failed(slot, outcome, generation)
             for verdict, part in self._decided(reader, slot, row, kept, outcome):
                 message = self._composed(reader, row, part, verdict, batch)
                 if message is None:
@@ -119,8 +120,7 @@ class Pipeline:
                 if not member.sends:
                     self.hold(reader, row, verdict, message)
                     continue
-                uplink, cores = self.outbox.uplink, machine.cores
-                direct = verdict[0] != "cache" and uplink.ready()
+                cores, direct = machine.cores, verdict[0] != "cache" and self.outbox.uplink.ready()
                 work_ns = machine.budget.host("publish" if direct else "store")
                 if cores.free:  # ``Cores.hold`` written out
                     cores.free -= 1
@@ -129,22 +129,38 @@ class Pipeline:
                     yield cores.wait()
                     times.waited(self._env.now - asked, "core")
                 yield work_ns
-                cores.busy_ns += work_ns  # ``Cores.release`` written out
-                if cores.waiters:
-                    cores.waiters.popleft()()
-                else:
-                    cores.free += 1
-                times.spent_ns[UPLINK] += work_ns
-                if not member.sends:  # it has stepped down meanwhile
-                    self.hold(reader, row, verdict, message)
-                    continue
-                self.alert(row, part, verdict)
-                self.carried(reader, row, part, verdict[0])
-                if direct and uplink.ready():
-                    uplink.publish(message)
-                else:
-                    self.outbox.keep(message)
+                self._handed_on(reader, row, part, verdict, message, cores, work_ns, direct)
         arguments.held.release()
+
+    def _handed_on(
+        self,
+        reader: Reader,
+        row: Row,
+        part: int,
+        verdict: Verdict,
+        message: Message,
+        cores: Cores,
+        work_ns: int,
+        direct: bool,
+    ) -> None:
+        """The CPU time of handing a message on has passed: it goes to the uplink or into the store."""
+        cores.busy_ns += work_ns  # ``Cores.release`` written out
+        if cores.waiters:
+            cores.waiters.popleft()()
+        else:
+            cores.free += 1
+        reader.times.spent_ns[UPLINK] += work_ns
+        if not self.member.sends:  # it has stepped down meanwhile
+            self.hold(reader, row, verdict, message)
+            return
+        if verdict[0] == "alert":
+            self.alert(row, part, verdict)
+        self.carried(reader, row, part, verdict[0])
+        uplink = self.outbox.uplink
+        if direct and uplink.ready():
+            uplink.publish(message)
+        else:
+            self.outbox.keep(message)
 
     def accepted(self, reader: Reader, row: Row, fault: Fault | None, generation: int) -> Lists | None:
         """What the driver's call has brought, held against the contract: the batch where it lies, None when
@@ -167,11 +183,13 @@ class Pipeline:
             ledger.close(row, row.open, End.MISSED, missed_cause(error))
             self._truth.trouble(reader)
             return None
-        batch = read_batch(lists)
-        if reader.table.whole and doubt(lists, reader.table.whole):
+        batch, table = read_batch(lists), reader.table
+        if table.whole and doubt(lists, table.whole):
             batch = read_batch(lists)
-        ids = batch.points if not batch.texts else (*batch.points, *(text.point for text in batch.texts))
-        mask = reader.table.mask if ids == reader.table.ids else reader.mask_of(ids)
+        ids, values, statuses, _, texts = batch
+        if texts:
+            ids = batch.every_point()
+        mask = table.mask if ids == table.ids else reader.mask_of(ids)
         if mask is None:
             ledger.close(row, row.open, End.MISSED, "driver-fault")
             self.supervisor.fault(
@@ -181,8 +199,8 @@ class Pipeline:
         row.read = mask
         if row.open & ~mask:
             ledger.close(row, row.open & ~mask, End.MISSED, "device")
-        total = sum(batch.values)
-        if any(batch.statuses) or total - total != 0.0 or batch.texts or reader.witness.absent:
+        total = sum(values)
+        if any(statuses) or total - total != 0.0 or texts or reader.witness.absent:
             assess(self.books, self.machine.trace, reader, row, batch)
             if row.marks and NO_NUMBER in row.marks:  # drivers of devices that show none say so
                 self.supervisor.complaints.error(self._env.now, slot, reader.name, CALLED_GOOD)
@@ -228,8 +246,7 @@ class Pipeline:
                 reader.arguments.word,
             )
             if fault is not None:
-                self.supervisor.fault(slot, fault, generation)
-                slot.release(generation)
+                self._failed(slot, fault, generation)
             return fault
         cores, instance = self.machine.cores, slot.instance
         assert instance is not None
@@ -238,34 +255,18 @@ class Pipeline:
         elif not (yield from handed_over(cores, instance, times)):
             slot.release(generation)
             return instance.fault
-        imports = slot.imports
-        imports.segment_start_ns, imports.left_ns = env.now, slot.fuel_limit_ns
-        fuel = instance.call_at(export, reader.arguments.word, slot.fuel_limit)
-        values += CONSTANT_VALUES
-        if stage == TRANSFORM and instance.fault is None:
-            lists = times.lists = batch_in(instance.result_at)
-            if lists:
-                if lists[2] or lists[0] + lists[5] > LOOKED_AT:
-                    limit_batch(instance, lists)
-                values += READING_VALUES * (lists[0] + lists[5])
-        cost = slot.meter.charge(fuel, 1, imports.crossings, 0, values, imports.bytes_carried)
-        imports.crossings = imports.bytes_carried = 0
+        cost = call_at_once(slot, instance, export, values, times, stage == TRANSFORM, reader.arguments.word)
         if cost:
             yield cost
-        cores.busy_ns += cost  # ``Cores.release`` written out
-        if cores.waiters:
-            cores.waiters.popleft()()
-        else:
-            cores.free += 1
-        times.spent_ns[stage] += cost
-        if imports.logged and not instance.closed:
-            imports.flush_log()
-        if instance.fault is None:
-            return None
-        fault = fuel_or_deadline(slot, instance.fault)
+        fault = at_once_over(slot, instance, cores, cost, times, stage)
+        if fault is not None:
+            self._failed(slot, fault, generation)
+        return fault
+
+    def _failed(self, slot: Slot, fault: Fault, generation: int) -> None:
+        """A shared instance has ended in a call that was ours."""
         self.supervisor.fault(slot, fault, generation)
         slot.release(generation)
-        return fault
 
     def _transformed(
         self, reader: Reader, slot: Slot, row: Row, outcome: Fault | str | None
@@ -285,8 +286,8 @@ class Pipeline:
         if lists is None:
             ledger.close(row, row.open & mask, End.LOST, "transform-error")
             return NOTHING
-        batch = read_batch(lists)
-        if batch.points == reader.table.ids and mask == reader.table.mask and not batch.texts:
+        batch, table = read_batch(lists), reader.table
+        if batch[0] == table.ids and mask == table.mask and not batch[4]:  # its points, its texts
             kept: int | str = mask
         else:
             kept = self._kept(reader, slot, row, batch)
@@ -374,7 +375,8 @@ class Pipeline:
         if not count:
             return
         self._latencies.carried(row.device, count, total_ns, row.due_ns, times or reader.times)
-        self.machine.trace.add((now, "carried", row.device, row.k, mask, how, total_ns))
+        add = self.machine.trace.add
+        add((now, "carried", row.device, row.k, mask, how, total_ns))
         if total_ns > row.period_ns:
             self._ledger.late_of[row.device] += count
 

@@ -1,17 +1,18 @@
 """One polled device on one gateway: its task polls, writes and survives a crash of the gateway.
 
-Belongs here: when a poll begins, overrun, what a crash leaves. Never: when a sample is due (schedule.py) or
-what happens within a poll (pipeline.py).
+Belongs here: when a poll begins and its driver is called, overrun, what a crash leaves. Never: when a sample
+is due (schedule.py) or what becomes of the driver's answer (pipeline.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from twinloop.sim.accounts.latency import StageTimes
+from twinloop.sim.accounts.latency import DRIVER, StageTimes
 from twinloop.sim.accounts.ledger import End, Row
 from twinloop.sim.cloud.messages import Command
 from twinloop.sim.field.tcp_port import Port
+from twinloop.sim.gateway.call import call
 from twinloop.sim.gateway.pipeline import Pipeline
 from twinloop.sim.gateway.reader import PointTable, Reader
 from twinloop.sim.gateway.slot import Slot
@@ -124,7 +125,8 @@ class Poller(Reader):
 
     # ---- the process -----------------------------------------------------------------------------
     def _run(self) -> Steps:
-        env = self.machine.env
+        machine, pipeline = self.machine, self.pipeline
+        bell = Event(machine.env)  # the same for each wait of this task: nothing else ends one
         while True:
             if self._between is not None:
                 then, self._between = self._between, None
@@ -132,7 +134,14 @@ class Poller(Reader):
             if self._next is not None:
                 row = self._begin()
                 if row is not None:
-                    yield from self.pipeline.poll(self, row)
+                    slot = self.slot
+                    generation = slot.generation
+                    fault = yield from call(
+                        machine, slot, "read-sensor", (), 0, self.times, DRIVER, self.port, returns_batch=True
+                    )
+                    lists = pipeline.accepted(self, row, fault, generation)
+                    if lists is not None:
+                        yield from pipeline.carry(self, row, lists)
                     self.row = None
                     if self.on_poll is not None:
                         self.on_poll(row)
@@ -144,8 +153,8 @@ class Poller(Reader):
             if work is not None:
                 yield from work
             else:
-                wake = self._wake = Event(env)
-                yield wake
+                bell.fired, bell.task, self._wake = False, None, bell
+                yield bell
 
     def _work(self) -> Steps | None:
         """The next thing to do beside polls; None when there is nothing."""
@@ -168,6 +177,10 @@ class Poller(Reader):
         self.row = row
         self.polls += 1
         self.before, self.times = self.times, self.new_times()
+        now = self.machine.env.now
+        if now > row.due_ns:
+            self.times.behind(now - row.due_ns, self.before, "the poll before")
+        self.witness.begin()
         return row
 
     def _write(self) -> Steps:

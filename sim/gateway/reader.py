@@ -113,6 +113,12 @@ class Reader:
     """One device on one gateway. ``times`` and ``before``: where the time of this sample went, and of the one
     before."""
 
+    # with its subclasses' own there are more attributes than Python keeps in the quick way
+    __slots__ = (
+        "_lender", "arguments", "before", "came_to_nothing", "index", "name", "on_batch", "on_poll", "polls",
+        "port", "recent", "riding", "row", "slot", "spec", "table", "times", "topic", "unchecked", "witness",
+    )  # fmt: skip
+
     def __init__(self, index: int, spec: DeviceSpec, slot: Slot, port: Port, table: PointTable) -> None:
         self.index, self.spec, self.slot, self.port, self.table = index, spec, slot, port, table
         self.name = spec.name

@@ -33,17 +33,19 @@ class RandomStream:
     """Raw 64-bit words of a PCG64 (O'Neill 2014, PCG XSL RR 128/64) and what is made of them; numpy draws
     them in blocks."""
 
-    __slots__ = ("_generator", "_words")
+    __slots__ = ("_generator", "words")
 
     def __init__(self, key: int) -> None:
         self._generator = np.random.PCG64(key)
-        self._words: list[int] = []
+        self.words: list[int] = []
+        """drawn and not yet used, the next one last; always this list: who draws in each poll pops by
+        itself, and asks ``word`` where it is empty"""
 
     def word(self) -> int:
         """The next word: 0 to 2**64 - 1."""
-        words = self._words
+        words = self.words
         if not words:
-            words = self._words = self._generator.random_raw(_BLOCK)[::-1].tolist()
+            words += self._generator.random_raw(_BLOCK)[::-1].tolist()
         return words.pop()
 
     def uniform(self) -> float:

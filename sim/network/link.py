@@ -146,6 +146,7 @@ class Way:
         "_coins",
         "_free_at_ns",
         "_jitter_coin",
+        "_jitter_words",
         "_last_loss",
         "_least_ns",
         "_loss_coin",
@@ -172,6 +173,7 @@ class Way:
         self._model: LinkModel | None = None
         self._loss_threshold = self._rate_bps = self._least_ns = self._span = 0
         self._loss_coin = self._jitter_coin = _NO_COIN
+        self._jitter_words = _NO_COIN.words
 
     def _coin(self, purpose: str) -> RandomStream:
         found = self._coins.get(purpose)
@@ -206,18 +208,22 @@ class Way:
             arrivals = self.offer(size_bytes, now_ns)
             return arrivals[0][0] if arrivals and not arrivals[0][1] else NEVER_NS
         self.stats.offered += 1
-        if self._rate_bps:
-            if now_ns < self._free_at_ns:
+        rate_bps = self._rate_bps
+        if rate_bps:
+            free_ns = self._free_at_ns
+            if now_ns < free_ns:
                 if self._queue_full(link.model, now_ns):
                     return NEVER_NS
-                now_ns = self._free_at_ns
-            now_ns = self._free_at_ns = now_ns + EIGHT_S * size_bytes // self._rate_bps
+                now_ns = free_ns
+            now_ns = self._free_at_ns = now_ns + EIGHT_S * size_bytes // rate_bps
         if self._loss_threshold and self._loss_coin.word() < self._loss_threshold:
             self.stats.lost += 1
             return NEVER_NS
-        if not self._span:
+        span = self._span
+        if not span:
             return now_ns + self._least_ns
-        delay = self._least_ns + (self._jitter_coin.word() * self._span >> 64)
+        words = self._jitter_words  # ``RandomStream.word`` written out: four in each poll
+        delay = self._least_ns + ((words.pop() if words else self._jitter_coin.word()) * span >> 64)
         return now_ns + delay if delay > 0 else now_ns
 
     def _adopt(self, model: LinkModel) -> bool:
@@ -233,6 +239,7 @@ class Way:
             self._loss_coin = self._coin("loss")
         if model.jitter_ns:
             self._jitter_coin = self._coin("jitter")
+            self._jitter_words = self._jitter_coin.words
         return True
 
     def _queue_full(self, model: LinkModel, now_ns: int) -> bool:

@@ -35,15 +35,15 @@ class _Segment(Occurrence):
 
     __slots__ = ("arrived", "by_ns", "first_ns", "half", "payload", "rto_ns", "sent_ns", "size_bytes")
 
-    def __init__(self, half: _Half, payload: Any, size_bytes: int, now_ns: int) -> None:
-        self.half = half
-        self.payload = payload
-        self.size_bytes = size_bytes
-        self.first_ns = self.sent_ns = now_ns
-        self.arrived = False
-        self.by_ns: int | None = None
-        """it hasn't left: by when it should arrive"""
-        self.rto_ns = RTO_NS
+    half: _Half
+    payload: Any
+    size_bytes: int
+    first_ns: int
+    sent_ns: int
+    arrived: bool
+    by_ns: int | None
+    """it hasn't left: by when it should arrive"""
+    rto_ns: int
 
     def happen(self) -> None:
         """It leaves, or it reaches the other end, if the rules let it."""
@@ -54,21 +54,22 @@ class _Segment(Occurrence):
         if self.by_ns is not None:
             half.leave(self, self.by_ns)
             return
-        way = half.way
-        if way.link.rules and way.passes(self.size_bytes, stream.env.now) is None:
+        if half.link.rules and half.way.passes(self.size_bytes, stream.env.now) is None:
             half.retry(self)  # the timer has run since it was sent
             return
         self.arrived = True
         flight = half.flight
-        if flight[0] is not self:
+        first = flight.pop(0)
+        if first is not self:
+            flight.insert(0, first)
             if stream.troubled is not None:
                 stream.troubled()
             return
-        if len(flight) == 1:
-            flight.clear()
-            if self.payload is not None:
-                half.receive(self.payload)
-            return
+        if self.payload is not None:
+            receive = half.receive
+            receive(self.payload)
+            if stream.broken:
+                return
         while flight and flight[0].arrived:
             payload = flight.pop(0).payload
             if payload is not None:
@@ -80,10 +81,11 @@ class _Segment(Occurrence):
 class _Half:
     """One direction: segments in flight, in order."""
 
-    __slots__ = ("flight", "receive", "retransmitted", "stream", "way")
+    __slots__ = ("env", "flight", "link", "receive", "retransmitted", "stream", "way")
 
     def __init__(self, stream: TcpStream, way: Way, receive: Receive) -> None:
         self.stream, self.way, self.receive = stream, way, receive
+        self.env, self.link = stream.env, way.link  # asked for each segment
         self.flight: list[_Segment] = []  # short; an empty deque weighs 760 bytes, twice a device
         self.retransmitted = 0
 
@@ -95,9 +97,14 @@ class _Half:
             self.send(None, MSS_BYTES, at_ns, by_ns)
             size_bytes -= MSS_BYTES
         size_bytes += HEADER_BYTES
-        segment = _Segment(self, payload, size_bytes, at_ns)
+        segment = (
+            _Segment()
+        )  # what a constructor would do, without the price of calling one: four in each poll
+        segment.half, segment.payload, segment.size_bytes = self, payload, size_bytes
+        segment.first_ns = segment.sent_ns = at_ns
+        segment.arrived, segment.by_ns, segment.rto_ns = False, None, RTO_NS
         self.flight.append(segment)
-        env = self.stream.env
+        env = self.env
         if at_ns > env.now:  # it meets the link as it is then
             segment.by_ns = by_ns
             heappush(env._queue, (at_ns, NORMAL, next(env._eid), segment))  # type: ignore[misc]  # expect
@@ -111,15 +118,14 @@ class _Half:
 
     def leave(self, segment: _Segment, by_ns: int) -> None:
         """The device has its answer."""
-        stream, segment.by_ns = self.stream, None
-        env = stream.env
+        segment.by_ns, env = None, self.env
         arrives = self.way.transit(segment.size_bytes, env.now)
         if arrives == NEVER_NS:
             self.retry(segment)
             return
         heappush(env._queue, (arrives, NORMAL, next(env._eid), segment))  # type: ignore[misc]  # expect
-        if arrives >= by_ns and stream.troubled is not None:
-            stream.troubled()
+        if arrives >= by_ns and self.stream.troubled is not None:
+            self.stream.troubled()
 
     def _attempt(self, segment: _Segment) -> None:
         if self.stream.broken or segment.arrived:

@@ -182,20 +182,11 @@ class Uplink:
         if len(flight) > counts.window_peak:
             counts.window_peak = len(flight)
         counts.published += 1
-        message.sent_ns = self._env.now
-        machine = self._machine
-        machine.trace.add(
-            (
-                self._env.now,
-                "publish",
-                machine.index,
-                message.device,
-                message.k,
-                message.size_bytes,
-                message.crc,
-            )
-        )
-        stream.up.send((sample(message, packet), message), message.size_bytes, message.sent_ns)
+        machine, now, size = self._machine, self._env.now, message.size_bytes
+        message.sent_ns = now
+        add = machine.trace.add
+        add((now, "publish", machine.index, message.device, message.k, size, message.crc))
+        stream.up.send((sample(message, packet), message), size, now)
 
     def tell(self, request: LeaseRequest | BlockRequest) -> None:
         """Send a request that isn't a message: for a lease, for a block of a release; nothing happens without
@@ -288,9 +279,7 @@ class Uplink:
             return
         data, what = payload
         if what is None and data[0] == _PUBACK:
-            machine.cores.work(
-                machine.budget.host("ack"), self._acknowledged, int.from_bytes(data[2:4], "big")
-            )
+            machine.cores.work(machine.budget.host("ack"), self._acknowledged, data[2] << 8 | data[3])
         elif data is SERVER_HELLO:
             machine.cores.work(
                 machine.budget.host("tls_handshake"),

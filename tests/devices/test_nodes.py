@@ -71,3 +71,19 @@ def test_news_that_states_another_instant_is_marked() -> None:
     assert found.misdated == 0, "frozen at this very instant"
     assert found.mask(6 * S + STEP_NS) & 1 << PRESSURE
     assert found.misdated == 1 << PRESSURE
+
+
+def test_all_values_at_once_are_what_each_node_reads() -> None:
+    device = Device(model=model("press-sensor"), name="d/1", unit_id=1, key=5)
+    image = NodeImage(device)
+    for now_ns in (0, S, 7 * S + 1, 1_000 * S):
+        assert image.good_values(now_ns) == [image.read(i, now_ns).value for i in range(len(image.types))]
+
+
+def test_all_values_at_once_are_not_to_be_had_where_a_sensor_lies() -> None:
+    device = Device(model=model("press-sensor"), name="d/1", unit_id=1, key=5)
+    image = NodeImage(device)
+    end = device.lie(ValueFault("nan", TEMPERATURE), S)
+    assert image.good_values(2 * S) is None
+    end()
+    assert image.good_values(3 * S) is not None

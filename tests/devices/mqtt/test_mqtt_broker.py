@@ -12,6 +12,7 @@ import pytest
 from twinloop.devices.catalogue.catalog import model
 from twinloop.devices.model.device import Device
 from twinloop.devices.model.misbehaviour import Misbehaviour
+from twinloop.devices.model.nodes import NodeImage
 from twinloop.devices.mqtt import broker as mqtt_broker
 from twinloop.devices.mqtt import retained as mqtt_retained
 from twinloop.devices.mqtt.broker import CONNECT_WITHIN_NS, INFLIGHT_MAX, UNRELEASED_MAX, Broker
@@ -277,6 +278,13 @@ class Wire:
     def down(self, data: bytes) -> None:
         if self.up:
             assert self.speaker.received(data, 0)
+
+
+def test_a_payload_is_the_same_written_at_once_and_point_by_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    instants = [0, 1, 17_500_000_000, 120_000_000_000]
+    at_once = [device().payload(now_ns) for now_ns in instants]
+    monkeypatch.setattr(NodeImage, "good_values", lambda self, now_ns: None)
+    assert [device().payload(now_ns) for now_ns in instants] == at_once
 
 
 def test_a_device_publishes_its_points_and_says_that_it_is_online() -> None:
