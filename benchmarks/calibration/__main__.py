@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +22,8 @@ from typing import Any
 import yaml
 
 from benchmarks.languages import LANGUAGES, plant, shown
+from twinloop.components.build import CFLAGS
+from twinloop.components.probes.kernels import INTERPRETERS_WASM
 from twinloop.scenarios import front
 from twinloop.scenarios.calibration import components, programs
 from twinloop.scenarios.calibration.board import ComponentFigures, Figures, component
@@ -179,6 +182,14 @@ def tables(check: Check, markdown: bool) -> str:
     )
 
 
+def build(into: Path = INTERPRETERS_WASM) -> None:
+    """Compile interpreters.c; raises CalledProcessError with the compiler's words."""
+    compiler = [sys.executable, "-m", "ziglang", "cc", *CFLAGS]
+    folder = Path(__file__).parent
+    subprocess.run([*compiler, "-o", str(into), "interpreters.c"], check=True, cwd=folder)
+    into.chmod(0o644)
+
+
 def machine() -> str:
     """Which, when, how busy."""
     load = os.getloadavg()[0]
@@ -200,7 +211,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="fewer rounds")
     parser.add_argument("--page", action="store_true", help="write the tables of docs/calibration.md")
     parser.add_argument("--host-binary", action="append", default=[], metavar="NAME=PATH")
+    parser.add_argument("--build", action="store_true", help="only compile the probes of interpreters")
     asked: Any = parser.parse_args(arguments)
+    if asked.build:
+        build()
+        return 0
 
     def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)

@@ -1,8 +1,11 @@
-"""The probe guests: 14 kernels as gateways run them, and a chase through memory beyond the caches.
+"""The probe guests: 14 kernels as gateways run them, three as interpreters do, and a chase through memory
+beyond the caches.
 
 Belongs here: core modules, run as a gateway would run them: with wasmtime's own settings, metered or not.
 Never: how long they take. kernels.wasm has CRC, JSON, hash, sort, formatting, floating point and others;
-its sources and how it is built are in benchmarks/runtimes."""
+its sources and how it is built are in benchmarks/runtimes. interpreters.wasm has what components in Python
+or JavaScript do all the time: a stack machine, a tree of expressions, objects with names;
+benchmarks/calibration builds it."""
 
 from __future__ import annotations
 
@@ -13,6 +16,8 @@ from typing import Any
 import wasmtime
 
 KERNELS_WASM = Path(__file__).with_name("kernels.wasm")
+INTERPRETERS_WASM = Path(__file__).with_name("interpreters.wasm")
+MODULES = (KERNELS_WASM, INTERPRETERS_WASM)
 EMPTY = "empty"
 """an export that does nothing, however often: for the price of a call (benchmarks/runtimes)"""
 CHASES = {"16 KiB": 14, "256 KiB": 18, "8 MiB": 23}

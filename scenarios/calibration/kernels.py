@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from twinloop.components.probes.kernels import CHASES, KERNELS_WASM, Guest, chase
+from twinloop.components.probes.kernels import CHASES, MODULES, Guest, chase
 from twinloop.scenarios.calibration.timing import cpu_ns, often_enough
 
 _CHASE_STEPS = 1 << 18
@@ -36,16 +36,19 @@ class Kernel:
 
 def measured(rounds: int, say: Callable[[str], None]) -> list[Kernel]:
     """Each kernel; of ``rounds`` samples, taken in turns, the smallest counts."""
-    module = KERNELS_WASM.read_bytes()
-    plain, metered = Guest(module, False), Guest(module, True)
-    often = {name: often_enough(plain.run(name)) for name in plain.names}
-    fuel = {name: metered.fuel_of(name, count) / count for name, count in often.items()}
+    modules = [module.read_bytes() for module in MODULES]
+    plain, metered = (
+        {name: guest for module in modules for guest in [Guest(module, counts)] for name in guest.names}
+        for counts in (False, True)
+    )
+    often = {name: often_enough(guest.run(name)) for name, guest in plain.items()}
+    fuel = {name: metered[name].fuel_of(name, count) / count for name, count in often.items()}
     least: dict[tuple[str, bool], float] = {}
     for number in range(rounds):
         say(f"kernels: round {number + 1} of {rounds}")
         for name, count in often.items():
-            for counts, guest in ((False, plain), (True, metered)):
-                took = cpu_ns(guest.run(name), count) / count
+            for counts, guests in ((False, plain), (True, metered)):
+                took = cpu_ns(guests[name].run(name), count) / count
                 least[name, counts] = min(took, least.get((name, counts), took))
     return [Kernel(name, fuel[name], least[name, False], least[name, True]) for name in often]
 

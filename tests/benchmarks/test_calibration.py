@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from benchmarks.calibration.__main__ import ROOT, halves, held_out, predicted
+from pathlib import Path
+
+from benchmarks.calibration.__main__ import ROOT, build, halves, held_out, predicted
 from benchmarks.languages import LANGUAGES
+from twinloop.components.probes.kernels import INTERPRETERS_WASM, MODULES, Guest
 from twinloop.scenarios.calibration.components import Used
 from twinloop.scenarios.calibration.crossings import CrossingPrices
 from twinloop.scenarios.calibration.fitting import Level
@@ -37,3 +40,17 @@ def test_halves_are_the_first_calls_and_the_last() -> None:
     first, last = halves(Used("x", "0" * 64, False, calls))
     assert first.calls + last.calls == calls
     assert [took for _, took in first.calls] == [0, 1]
+
+
+def test_the_probes_of_interpreters_are_what_their_source_builds_to(tmp_path: Path) -> None:
+    build(tmp_path / "built.wasm")
+    assert (tmp_path / "built.wasm").read_bytes() == INTERPRETERS_WASM.read_bytes()
+
+
+def test_every_probe_gives_the_same_word_metered_and_not() -> None:
+    for module in MODULES:
+        plain, metered = (Guest(module.read_bytes(), counts) for counts in (False, True))
+        assert plain.names == metered.names
+        for name in plain.names:
+            assert plain.run(name)(3) == metered.run(name)(3), name
+            assert metered.fuel_of(name, 2) > 0
