@@ -2,7 +2,9 @@
 that just hold.
 
 Belongs here: the bounds, and the comparison. Never: what a scenario holds (plants.py). The first run measures, with
-bounds that nothing reaches; then each metric's bound is put close beyond what it measured.
+bounds that nothing reaches; then each metric's bound is put close beyond what it measured. Counts get more room:
+where frames are lost at random, a microsecond more of CPU time makes it other frames, as another seed does, and
+that isn't what the ends are about.
 """
 
 from __future__ import annotations
@@ -19,17 +21,14 @@ from twinloop.scenarios.judging.verdict import Verdict
 from twinloop.scenarios.runner import Options, run
 
 TIMES = ("p50(latency.gateway)", "p99(latency.gateway)", "max(latency.gateway)", "max(latency.cloud)")
-COUNTS = (
-    "count(samples.missed)",
-    "count(samples.delivered)",
-    "count(samples.lost)",
-    "count(component.faults)",
-)
+GOOD = "count(samples.delivered)"
+COUNTS = ("count(samples.missed)", GOOD, "count(samples.lost)", "count(component.faults)")
 CPU = "gateway.cpu"
 FAR = {**dict.fromkeys(TIMES, "<= 10 h"), **dict.fromkeys(COUNTS, ">= 0"), CPU: "<= 100 %"}
 MARGINS = (1.001, 1.05, 1.5)
 """how far beyond what was measured a bound lies"""
-_NS = 1_000_000_000
+COUNTS_SPARE = 50
+"""samples that may come to a bad end beside twice as many as did"""
 
 
 def _expecting(data: dict[str, Any], expect: list[str], file: Path, band: str, host: Host) -> list[Judged]:
@@ -51,8 +50,10 @@ def bounds(judged: list[Judged], draw: Random) -> list[str]:
             found.append(f"{text} <= {int(one.measured * margin) + 1} ns")
         elif text == CPU:
             found.append(f"{text} <= {one.measured * margin * 100 + 0.001:.3f} %")
+        elif text == GOOD:
+            found.append(f"{text} >= {int(one.measured) // 2}")
         else:
-            found.append(f"{text} == {int(one.measured)}")
+            found.append(f"{text} <= {2 * int(one.measured) + COUNTS_SPARE}")
     return found
 
 
