@@ -21,7 +21,8 @@ from twinloop.scenarios.file.load import Loaded
 ROUNDS, QUICK_ROUNDS = 25, 5
 PROGRAM_ROUNDS, SCENARIO_ROUNDS, LIBRARY_ROUNDS, CHASE_ROUNDS = 5, 5, 7, 3
 """of a whole calibration; a quick one takes two of each"""
-CALLS_A_ROUND = 20
+SECONDS, QUICK_SECONDS = 30, 10
+"""of the run that crossings are measured in"""
 FLASH_BYTES = 64 << 20
 MODEL = Path("/proc/device-tree/model")
 """where an ARM board says what it is"""
@@ -49,8 +50,8 @@ def host_figures(plan: Plan) -> tuple[Figures, CrossingPrices]:
     """What a unit of fuel, an instruction and a crossing take on this machine. Raises MachineError."""
     found = kernels.measured(QUICK_ROUNDS if plan.quick else ROUNDS, plan.say)
     metered = Figures.metered_of(found)
-    calls = CALLS_A_ROUND * (QUICK_ROUNDS if plan.quick else ROUNDS)
-    points = crossings.measured(calls, plan.rounds(SCENARIO_ROUNDS), plan.say)
+    seconds = QUICK_SECONDS if plan.quick else SECONDS
+    points = crossings.measured(seconds, plan.rounds(SCENARIO_ROUNDS), plan.say)
     prices = crossings.fitted(points, metered.value)
     with tempfile.TemporaryDirectory(prefix="twinloop-calibrate-") as folder:
         ready = {one.name: one for one in programs.own(Path(folder), plan.say)}

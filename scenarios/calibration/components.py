@@ -20,8 +20,8 @@ from twinloop.sim.gateway.slot import Slot
 from twinloop.sim.machine.budget import Meter
 from twinloop.sim.world import World
 
-CALLS_MAX = 20_000
-"""of a component that are looked at; later ones are left out"""
+CALLS_MAX = 5_000
+"""of an instance that are looked at; later ones are left out"""
 
 
 @dataclass(slots=True)
@@ -48,11 +48,12 @@ class Used:
 class _TimedMeter(Meter):
     """In the place of a slot's meter: notes what each call took here."""
 
-    __slots__ = ("_first", "_into", "_slot")
+    __slots__ = ("_first", "_slot", "noted")
 
-    def __init__(self, slot: Slot, into: list[tuple[Shape, int]]) -> None:
+    def __init__(self, slot: Slot) -> None:
         super().__init__(slot.meter.profile)
-        self._slot, self._into, self._first = slot, into, True
+        self._slot, self._first = slot, True
+        self.noted: list[tuple[Shape, int]] = []
 
     def charge(self, fuel: int, calls: int, imports: int, exchanges: int, values: int, count: int) -> int:
         """A segment of a call; ``calls`` is 1 in its first."""
@@ -69,12 +70,12 @@ class _TimedMeter(Meter):
         assert isinstance(instance, TimedInstance)
         if calls:
             self._first = self.calls == 0
-        if not self._first and len(self._into) < CALLS_MAX:
+        if not self._first and len(self.noted) < CALLS_MAX:
             if calls:
-                self._into.append((segment, instance.took_ns))
+                self.noted.append((segment, instance.took_ns))
             else:
-                shape, took = self._into[-1]
-                self._into[-1] = shape + segment, took + instance.took_ns
+                shape, took = self.noted[-1]
+                self.noted[-1] = shape + segment, took + instance.took_ns
 
 
 def measured(loaded: Loaded, rounds: int, say: Callable[[str], None]) -> list[Used]:
@@ -102,16 +103,20 @@ def measured(loaded: Loaded, rounds: int, say: Callable[[str], None]) -> list[Us
 
 
 def _run(loaded: Loaded, host: Host) -> dict[str, Used]:
-    found: dict[str, Used] = {}
+    meters: list[tuple[Slot, _TimedMeter]] = []
 
     def started(world: World) -> None:
-        found.clear()  # of a run that began anew
+        meters.clear()  # of a run that began anew
         for gateway in world.gateways:
             for slot in gateway.rack.all():
-                component = slot.linked.component
-                fiber = slot.linked.parks or component.sha256 in host.long
-                used = found.setdefault(slot.spec.name, Used(slot.spec.name, component.sha256, fiber))
-                slot.meter = _TimedMeter(slot, used.calls)
+                meter = slot.meter = _TimedMeter(slot)
+                meters.append((slot, meter))
 
     run_in(loaded, Options(band=NEVER, started=started), host)
+    found: dict[str, Used] = {}
+    for slot, meter in meters:
+        component = slot.linked.component
+        fiber = slot.linked.parks or component.sha256 in host.long
+        used = found.setdefault(slot.spec.name, Used(slot.spec.name, component.sha256, fiber))
+        used.calls += meter.noted
     return found

@@ -1,8 +1,10 @@
 """What a call through wasmtime's C API takes on this machine, as twinloop itself calls: what has to be
 taken off a component's time until its guest code is left.
 
-Belongs here: the shipped components called with 1, 10 and 40 readings, and the price of each part of a call.
-Never: other host programs (programs.py), a user's components (components.py).
+Belongs here: the shipped components called with 1, 10 and 40 readings, in one frame or in several, and the
+price of each part of a call. Never: other host programs (programs.py), a user's components (components.py).
+They are measured in a run, as a user's components are: back to back the same calls take half as long,
+because nothing else goes through the caches between them.
 
 The price of a call has four parts: that it is made, on a fiber or not; each import (a poll has as many that
 are answered at once as that wait, so the two can't be told apart here); and what values and bytes take, as
@@ -11,29 +13,27 @@ a multiple of what was counted for the C API. Guest code comes on top: fuel time
 
 from __future__ import annotations
 
+import json
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, cast
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from twinloop.components.contract.contract import LinkState, Origin, PointConfig, Reading, Settings
-from twinloop.components.host.capi import word
-from twinloop.components.host.host import Host
+from twinloop.scenarios.calibration import components
+from twinloop.scenarios.calibration.components import Used
 from twinloop.scenarios.calibration.fitting import BAND_LEAST, QUANTILE, Level, least_missed
-from twinloop.scenarios.calibration.shapes import Shape, decide_values, poll_values, transform_values
-from twinloop.scenarios.calibration.timing import TimedInstance, disturb, typical
+from twinloop.scenarios.calibration.shapes import Shape
 from twinloop.scenarios.file.boards.programs import hosts
-from twinloop.scenarios.planning.components import SHIPPED
+from twinloop.scenarios.file.load import load_data
 from twinloop.sim.model.boards import HostProgram
 
-SIZES = (1, 10, 40)
-"""readings of a call"""
-POLLS = ((10, 1), (40, 1), (4, 200), (10, 200))
-"""(points, registers from one to the next): what is polled in one frame, or in one frame each"""
-POINTS_MAX, FUEL, WHEN_NS = 64, 1 << 40, 1_700_000_000_000_000_000
+FLEETS = {"one": (1, 1), "ten": (10, 1), "forty": (40, 1), "four-frames": (4, 200), "ten-frames": (10, 200)}
+"""name -> (points, registers from one to the next): what is polled in one frame, or in one frame each"""
+DEVICES = 4
 C_API = "c-api"
-_SECOND_HALF_OF_AN_MBAP = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,111 +72,58 @@ def _c_api() -> HostProgram:
     return hosts()[C_API]
 
 
-def measured(calls: int, runs: int, say: Callable[[str], None]) -> list[Timed]:
-    """Each call of each size: the average of ``calls``, each the quickest of ``runs``, as components are
-    measured. Other memory is looked at between two of them, as a gateway would."""
-    host = Host(fibers=False)
-    host.makes = TimedInstance
-    try:
-        found = []
-        for size in SIZES:
-            say(f"calls of {size} readings")
-            found.append(_stage(host, "normalize", size, calls, runs))
-            found.append(_stage(host, "route", size, calls, runs))
-        say("polls")
-        found += [_poll(host, points, step, calls, runs) for points, step in POLLS]
-        return found
-    finally:
-        host.close()
+def measured(seconds: int, runs: int, say: Callable[[str], None]) -> list[Timed]:
+    """The shipped components in a run of ``seconds``, of ``runs`` of which each call's quickest counts; one
+    for each component and shape of a call. Raises MachineError."""
+    with tempfile.TemporaryDirectory(prefix="twinloop-calibrate-") as folder:
+        file = Path(folder) / "crossings.yaml"
+        (file.parent / "model").mkdir()
+        for name, (points, step) in FLEETS.items():
+            (file.parent / "model" / f"{name}.yaml").write_text(_model(points, step), encoding="utf-8")
+        used = components.measured(load_data(_plant(seconds), file), runs, say)
+    return [one for component in used for one in _by_shape(component)]
 
 
-def _instance(host: Host, name: str, role: str, settings: Settings) -> TimedInstance:
-    component = host.load(SHIPPED / f"{name}.wasm", role)
-    handlers: dict[str, Callable[..., Any]] = {
-        "clock.now": lambda: WHEN_NS,
-        "clock.monotonic": lambda: WHEN_NS,
-        "log.log": lambda level, message: None,
-    }
-    made = host.instantiate(host.link(component, tuple(component.imports)), handlers, FUEL)
-    made.begin("configure", (settings,), FUEL)
-    made.advance()
-    return cast("TimedInstance", made)
-
-
-def _settings(step: int, *options: tuple[str, str]) -> Settings:
-    points = [
-        PointConfig(i, f"p{i}", f"holding:{i * step}:u16", "bar", 0.1, 0.0, None, None)
-        for i in range(POINTS_MAX)
-    ]
-    return Settings("press-1", points, list(options))
-
-
-def _stage(host: Host, name: str, size: int, calls: int, runs: int) -> Timed:
-    readings = [Reading(i, 3.25 + i, 0, WHEN_NS + i) for i in range(size)]
-    batch: Any = (readings, [], [])
-    origin = Origin("press-1", 7)
-    given: Sequence[Any]
-    if name == "normalize":
-        role, export, given, values = (
-            "transform",
-            "transform-readings",
-            (origin, batch),
-            transform_values(size),
+def _by_shape(used: Used) -> list[Timed]:
+    """A component's calls that differ in fuel alone are one, with their averages."""
+    calls: dict[tuple[int, int, int, int], list[tuple[Shape, int]]] = {}
+    for shape, took in used.calls:
+        calls.setdefault((shape.values, shape.bytes, shape.imports, shape.exchanges), []).append(
+            (shape, took)
         )
-    else:
-        link = LinkState(True, 5, 3, 40_000_000, 0.25)
-        role, export, given, values = "policy", "decide", (origin, batch, link), decide_values(size)
-    instance = _instance(host, name, role, _settings(1))
-    at = word(instance.linked.component.exports[export][0].put_arguments(given))
-    samples, fuel = [], 0
-    for _ in range(calls):
-        disturb()
-        fuel = instance.call_at(export, at, FUEL)
-        samples.append(instance.took_ns)
-    instance.close()
-    shape = Shape(values=values, fuel=fuel)
-    return Timed(f"{name} {size}", shape, False, typical(samples, runs))
+    found = []
+    for (values, *_, exchanges), ones in calls.items():
+        fuel = round(sum(shape.fuel for shape, _ in ones) / len(ones))
+        took_ns = sum(took for _, took in ones) / len(ones)
+        name = f"{used.name}, {values} values" + (f", {exchanges} exchanges" if exchanges else "")
+        found.append(Timed(name, replace(ones[0][0], fuel=fuel), used.fiber, took_ns))
+    return found
 
 
-def _poll(host: Host, points: int, step: int, calls: int, runs: int) -> Timed:
-    settings = _settings(step, ("protocol", "modbus-tcp"), ("unit", "1"), ("gap", "32"))
-    instance = _instance(host, "modbus-driver", "driver", settings._replace(points=settings.points[:points]))
-    asked = [0]
-    instance.handlers = {
-        **instance.handlers,
-        "clock.now": lambda: asked.__setitem__(0, asked[0] + 1) or WHEN_NS,
+def _model(points: int, step: int) -> str:
+    registers = {
+        f"p{n}": {"address": n * step, "type": "u16", "signal": {"kind": "constant", "level": n}}
+        for n in range(points)
     }
-    samples = []
-    for _ in range(calls):
-        disturb()
-        shape, took = _polled(instance, asked)
-        samples.append(took)
-    instance.close()
-    return Timed(f"poll {points}, step {step}", shape, True, typical(samples, runs))
+    return json.dumps({"format": 1, "title": "probe", "source": "ours", "step": "1 s", "points": registers})
 
 
-def _polled(instance: TimedInstance, asked: list[int]) -> tuple[Shape, int]:
-    took = fuel = exchanges = carried = 0
-    asked[0] = 0
-    instance.begin("read-sensor", (), FUEL)
-    while True:
-        fuel += instance.advance()
-        took += instance.took_ns
-        if instance.request is None:
-            break
-        request = instance.request.arguments[0]
-        reply = _registers(request)
-        exchanges, carried = exchanges + 1, carried + len(request) + len(reply)
-        instance.answer((True, reply))
-    readings = instance.result().value.readings
-    return Shape(1, asked[0], exchanges, poll_values(len(readings)), carried, fuel), took
-
-
-def _registers(request: bytes) -> bytes:
-    """What a Modbus TCP device answers to a read of registers."""
-    size = 2 * int.from_bytes(request[10:12], "big")
-    data = bytes(i * 7 & 255 for i in range(size))
-    return request[:4] + (3 + size).to_bytes(2, "big") + request[6:8] + bytes([size]) + data
+def _plant(seconds: int) -> dict[str, Any]:
+    """All of FLEETS behind one gateway."""
+    fleet = {"protocol": "modbus-tcp", "count": DEVICES, "poll": "1 s", "link": "plant", "gateway": "gw"}
+    grants = {"modbus-driver": ["fieldbus", "clock", "log"], "normalize": ["log"], "route": ["log"]}
+    stages = {"transform": "normalize", "policy": "route"}
+    return {
+        "format": 2,
+        "name": "crossings",
+        "duration": f"{seconds} s",
+        "fleets": {
+            name: {**fleet, "device": f"model/{name}.yaml", "driver": "modbus-driver"} for name in FLEETS
+        },
+        "links": {"plant": {"preset": "perfect"}, "cloud": {"preset": "perfect"}},
+        "components": {name: {"wasm": f"{name}.wasm", "grants": granted} for name, granted in grants.items()},
+        "gateways": {"gw": {"board": "raspberry-pi-4", **stages, "uplink": {"link": "cloud"}}},
+    }
 
 
 # ---- fitting -------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ Belongs here: clocks. Never: what is run, what is made of it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from twinloop.components.host.call_state import Owner
@@ -33,21 +33,6 @@ def often_enough(run: Callable[[int], object], sample_ns: int = SAMPLE_NS) -> in
     while (took_ns := cpu_ns(run, count)) < sample_ns:
         count = max(2 * count, count * sample_ns // max(took_ns, 1) // 2)
     return count
-
-
-def disturb() -> None:
-    """What lies between two calls on a gateway, too: other code and data go through the caches."""
-    _OTHERS[::_LINE_BYTES].count(1)
-
-
-_LINE_BYTES = 64
-_OTHERS = bytes(2 << 20)
-
-
-def typical(samples: Sequence[int], runs: int) -> float:
-    """What ``runs`` runs of the same call, the quickest of which counts, come to on average."""
-    groups = [samples[at : at + runs] for at in range(0, len(samples), runs)]
-    return sum(map(min, groups)) / len(groups)
 
 
 class TimedInstance(Instance):

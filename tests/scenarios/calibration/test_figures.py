@@ -17,7 +17,6 @@ from twinloop.scenarios.calibration.machine import Facts, Flash
 from twinloop.scenarios.calibration.outside import Outside
 from twinloop.scenarios.calibration.programs import ProgramTime, instruction
 from twinloop.scenarios.calibration.shapes import Shape, decide_values, poll_values, transform_values
-from twinloop.scenarios.calibration.timing import typical
 from twinloop.scenarios.calibration.writing import Measured, board_file, derived
 from twinloop.scenarios.file.boards.programs import hosts
 from twinloop.scenarios.file.boards.reading import read_board
@@ -41,10 +40,6 @@ def test_bands_of_independent_factors_come_together_as_sides_of_a_right_angle() 
     three, four = Level(2.0, math.exp(0.3)), Level(5.0, math.exp(0.4))
     assert three.times(four).value == 10
     assert math.log(three.times(four).band) == pytest.approx(0.5)
-
-
-def test_typical_is_the_average_of_the_quickest_of_so_many() -> None:
-    assert typical([5, 3, 9, 1, 8, 8], 2) == (3 + 1 + 8) / 3
 
 
 def test_values_are_counted_as_a_simulated_gateway_counts_them() -> None:
@@ -105,6 +100,18 @@ def test_a_host_that_was_not_measured_has_the_others_time_of_an_instruction_and_
     assert found.hosts["c-api"].value == pytest.approx(0.2)
     assert found.instruction.value == pytest.approx(0.2), "Python isn't like a native host"
     assert found.instruction.band >= HOST_TO_HOST.band
+
+
+def test_calls_that_come_seldom_are_within_the_band_of_a_host_program() -> None:
+    """Back to back an instruction takes 0.2 ns, in a run 0.8: the figure is their mean, and the band holds both.
+    Python's is moved alike."""
+    found = figures(
+        KERNELS, replace(PRICES, weight=0.8), {"c-api": times(0.2, 0.1), "python": times(0.3, 0.1)}
+    )
+    assert found.hosts["c-api"].value == pytest.approx(0.4)
+    assert found.hosts["c-api"].low <= 0.2
+    assert found.hosts["c-api"].high >= 0.8
+    assert found.hosts["python"].value == pytest.approx(0.6)
 
 
 def test_without_a_compiler_the_c_api_is_what_twinloop_itself_calls() -> None:
