@@ -78,8 +78,8 @@ def figures(
 
 def _seldom(hosts: dict[str, Level], slower: float) -> dict[str, Level]:
     """Host programs were measured with calls back to back, and a gateway calls seldom: other work has gone
-    through the caches meanwhile. ``slower``: how many times the same took in a run; the figures lie between, and
-    their bands hold both."""
+    through the caches meanwhile. ``slower``: how many times the same took in a run; the figures lie
+    between, and their bands hold both."""
     half = math.sqrt(max(1.0, slower))
     return {name: one.times(Level(half, half)) for name, one in hosts.items()}
 
