@@ -27,7 +27,7 @@ from twinloop.components.probes.kernels import INTERPRETERS_WASM
 from twinloop.scenarios import front
 from twinloop.scenarios.calibration import components, programs
 from twinloop.scenarios.calibration.board import ComponentFigures, Figures, component
-from twinloop.scenarios.calibration.calibrate import Plan, host_figures
+from twinloop.scenarios.calibration.calibrate import Plan, Samples
 from twinloop.scenarios.calibration.components import Used
 from twinloop.scenarios.calibration.crossings import CrossingPrices
 from twinloop.scenarios.calibration.fitting import Level
@@ -98,8 +98,11 @@ def halves(used: Used) -> tuple[Used, Used]:
     return replace(used, calls=used.calls[:middle]), replace(used, calls=used.calls[middle:])
 
 
-def measured(ones: Sequence[HeldOut], rounds: int, say: Callable[[str], None]) -> dict[HeldOut, Used]:
-    """Each that can be had here; each source is run once for all that are in it."""
+def measured(
+    ones: Sequence[HeldOut], rounds: int, say: Callable[[str], None], after: Callable[[], None]
+) -> dict[HeldOut, Used]:
+    """Each that can be had here; each source is run once for all that are in it. ``after`` each the board's
+    own figures are measured once more: a machine is slower for minutes at a time."""
     found: dict[HeldOut, Used] = {}
     for source in dict.fromkeys(one.source for one in ones):
         mine = [one for one in ones if one.source == source]
@@ -109,6 +112,7 @@ def measured(ones: Sequence[HeldOut], rounds: int, say: Callable[[str], None]) -
             continue
         by_name = {used.name: used for used in components.measured(mine[0].load(), rounds, say)}
         found |= {one: by_name[one.component] for one in mine}
+        after()
     return found
 
 
@@ -221,8 +225,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(text, file=sys.stderr, flush=True)
 
     given = [programs.given(text) for text in asked.host_binary]
-    figures, crossings = host_figures(Plan(given=given, quick=asked.quick, say=say))
-    check = Check(figures, crossings, measured(held_out(), 2 if asked.quick else 5, say))
+    samples = Samples(Plan(given=given, quick=asked.quick, say=say))
+    found = measured(held_out(), 2 if asked.quick else 5, say, samples.again)
+    figures, crossings = samples.figures()
+    check = Check(figures, crossings, found)
     print(f"\n{tables(check, markdown=False)}")
     if asked.page:
         PAGE.write_text(page(PAGE.read_text(encoding="utf-8"), check), encoding="utf-8")

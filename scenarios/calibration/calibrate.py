@@ -14,14 +14,16 @@ from pathlib import Path
 
 from twinloop.scenarios.calibration import components, crossings, kernels, machine, outside, programs
 from twinloop.scenarios.calibration.board import Figures, component, figures
-from twinloop.scenarios.calibration.crossings import CrossingPrices
+from twinloop.scenarios.calibration.crossings import CrossingPrices, Timed
+from twinloop.scenarios.calibration.kernels import Kernel
+from twinloop.scenarios.calibration.programs import ProgramTime
 from twinloop.scenarios.calibration.writing import Measured
 from twinloop.scenarios.file.load import Loaded
 
-ROUNDS, QUICK_ROUNDS = 25, 5
+ROUNDS, QUICK_ROUNDS = 12, 3
 PROGRAM_ROUNDS, SCENARIO_ROUNDS, LIBRARY_ROUNDS, CHASE_ROUNDS = 5, 5, 7, 3
 """of a whole calibration; a quick one takes two of each"""
-SECONDS, QUICK_SECONDS = 30, 10
+SECONDS, QUICK_SECONDS = 20, 8
 """of the run that crossings are measured in"""
 FLASH_BYTES = 64 << 20
 MODEL = Path("/proc/device-tree/model")
@@ -46,32 +48,49 @@ class Plan:
         return 2 if self.quick else whole
 
 
-def host_figures(plan: Plan) -> tuple[Figures, CrossingPrices]:
-    """What a unit of fuel, an instruction and a crossing take on this machine. Raises MachineError."""
-    found = kernels.measured(QUICK_ROUNDS if plan.quick else ROUNDS, plan.say)
-    metered = Figures.metered_of(found)
-    seconds = QUICK_SECONDS if plan.quick else SECONDS
-    points = crossings.measured(seconds, plan.rounds(SCENARIO_ROUNDS), plan.say)
-    prices = crossings.fitted(points, metered.value)
-    with tempfile.TemporaryDirectory(prefix="twinloop-calibrate-") as folder:
-        ready = {one.name: one for one in programs.own(Path(folder), plan.say)}
-        ready |= {one.name: one for one in plan.given}
-        times = {}
-        for name, program in ready.items():
-            plan.say(f"calls through the host program {name}")
-            times[name] = programs.measured(program, plan.rounds(PROGRAM_ROUNDS))
-    return figures(found, prices, times), prices
+class Samples:
+    """What a machine as a board rests on, measured in parts that lie apart: whatever else disturbs it, it
+    disturbs for minutes."""
+
+    def __init__(self, plan: Plan) -> None:
+        """Raises MachineError."""
+        self._plan = plan
+        self._kernels: list[Kernel] = []
+        self._points: list[Timed] = []
+        self._times: dict[str, list[ProgramTime]] = {}
+        self.again()
+        with tempfile.TemporaryDirectory(prefix="twinloop-calibrate-") as folder:
+            ready = {one.name: one for one in programs.own(Path(folder), plan.say)}
+            ready |= {one.name: one for one in plan.given}
+            for name, program in ready.items():
+                plan.say(f"calls through the host program {name}")
+                self._times[name] = programs.measured(program, plan.rounds(PROGRAM_ROUNDS))
+        self.again()
+
+    def again(self) -> None:
+        """Kernels and crossings once more; what was quicker counts."""
+        plan = self._plan
+        found = kernels.measured(QUICK_ROUNDS if plan.quick else ROUNDS, plan.say)
+        self._kernels = kernels.quickest(self._kernels, found)
+        seconds = QUICK_SECONDS if plan.quick else SECONDS
+        points = crossings.measured(seconds, plan.rounds(SCENARIO_ROUNDS), plan.say)
+        self._points = crossings.quickest(self._points, points)
+
+    def figures(self) -> tuple[Figures, CrossingPrices]:
+        """What follows from all of it so far."""
+        prices = crossings.fitted(self._points, Figures.metered_of(self._kernels).value)
+        return figures(self._kernels, prices, self._times), prices
 
 
 def calibrated(plan: Plan) -> Measured:
     """Everything. Raises ScenarioError for a scenario that can't run, MachineError for this machine."""
     facts = machine.facts(plan.clock_mhz)
-    hosts, prices = host_figures(plan)
-    used = [
-        one
-        for loaded in plan.scenarios
-        for one in components.measured(loaded, plan.rounds(SCENARIO_ROUNDS), plan.say)
-    ]
+    samples = Samples(plan)
+    used = []
+    for loaded in plan.scenarios:
+        used += components.measured(loaded, plan.rounds(SCENARIO_ROUNDS), plan.say)
+        samples.again()
+    hosts, prices = samples.figures()
     by_bytes = {one.sha256: one for one in used}
     plan.say("instances, compiling, hashing, signatures")
     work = outside.measured(plan.rounds(LIBRARY_ROUNDS))

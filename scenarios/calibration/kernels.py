@@ -6,7 +6,7 @@ Belongs here: their samples. Never: the guests (components/probes), what follows
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from twinloop.components.probes.kernels import CHASES, MODULES, Guest, chase
 from twinloop.scenarios.calibration.timing import cpu_ns, often_enough
@@ -51,6 +51,19 @@ def measured(rounds: int, say: Callable[[str], None]) -> list[Kernel]:
                 took = cpu_ns(guests[name].run(name), count) / count
                 least[name, counts] = min(took, least.get((name, counts), took))
     return [Kernel(name, fuel[name], least[name, False], least[name, True]) for name in often]
+
+
+def quickest(some: list[Kernel], others: list[Kernel]) -> list[Kernel]:
+    """Of the same kernels, measured twice, the quicker times; ``some`` may be empty."""
+    known = {one.name: one for one in some}
+    return [
+        replace(
+            one,
+            plain_ns=min(one.plain_ns, known.get(one.name, one).plain_ns),
+            metered_ns=min(one.metered_ns, known.get(one.name, one).metered_ns),
+        )
+        for one in others
+    ]
 
 
 def chased(rounds: int) -> dict[str, float]:

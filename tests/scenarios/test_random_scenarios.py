@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.soak import __main__ as soak
+from tests.soak.bands import differ
 from tests.soak.plants import random_scenario
 from tests.soak.trial import books_differ, folder_for, tried
 from twinloop.components.host.host import Host
@@ -61,3 +62,8 @@ def test_a_soak_goes_on_where_it_was_stopped(tmp_path: Path, capsys: pytest.Capt
     assert sorted(soak.known(tmp_path / "results.jsonl")) == [1, 2]
     bad = [{"seed": 1, **good, "wrong": "odd"}, {"seed": 2, **good}]
     assert (soak.summary(bad, 2), soak.summary(bad[1:], 2), soak.summary(bad[1:], 1)) == (1, 1, 0)
+
+
+@pytest.mark.parametrize("seed", [17])
+def test_ends_of_bands_are_left_out_only_where_nothing_turns(seed: int, tmp_path: Path, host: Host) -> None:
+    assert not differ(random_scenario(seed), seed, folder_for(tmp_path) / "x.yaml", host)
