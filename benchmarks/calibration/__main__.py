@@ -98,12 +98,27 @@ def halves(used: Used) -> tuple[Used, Used]:
     return replace(used, calls=used.calls[:middle]), replace(used, calls=used.calls[middle:])
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A held-out export, and this machine as a board measured in the same minutes: whatever else a machine
+    has to do, it has for minutes at a time."""
+
+    used: Used
+    figures: Figures
+    crossings: CrossingPrices
+
+    @property
+    def guess(self) -> Predicted:
+        """What the board says of its calls."""
+        return predicted(self.used, self.figures.metered_fuel, self.crossings)
+
+
 def measured(
-    ones: Sequence[HeldOut], rounds: int, say: Callable[[str], None], after: Callable[[], None]
-) -> dict[HeldOut, Used]:
-    """Each that can be had here; each source is run once for all that are in it. ``after`` each the board's
-    own figures are measured once more: a machine is slower for minutes at a time."""
-    found: dict[HeldOut, Used] = {}
+    ones: Sequence[HeldOut], rounds: int, say: Callable[[str], None], samples: Samples
+) -> dict[HeldOut, Beside]:
+    """Each that can be had here. Each source is run once for all that are in it, and the board is measured
+    once more."""
+    found: dict[HeldOut, Beside] = {}
     for source in dict.fromkeys(one.source for one in ones):
         mine = [one for one in ones if one.source == source]
         missing = LANGUAGES[source].missing if source in LANGUAGES else []
@@ -111,8 +126,8 @@ def measured(
             print(f"left out: {source}: {', '.join(missing)} not built (make guests-all)")
             continue
         by_name = {used.name: used for used in components.measured(mine[0].load(), rounds, say)}
-        found |= {one: by_name[one.component] for one in mine}
-        after()
+        figures, crossings = samples.again()
+        found |= {one: Beside(by_name[one.component], figures, crossings) for one in mine}
     return found
 
 
@@ -129,31 +144,25 @@ class Check:
 
     figures: Figures
     crossings: CrossingPrices
-    found: dict[HeldOut, Used]
-
-    @property
-    def guesses(self) -> dict[HeldOut, Predicted]:
-        """What the board says of each."""
-        fuel = self.figures.metered_fuel
-        return {one: predicted(used, fuel, self.crossings) for one, used in self.found.items()}
+    found: dict[HeldOut, Beside]
 
     @property
     def inside(self) -> int:
         """How many lie within their bands."""
-        return sum(guess.inside for guess in self.guesses.values())
+        return sum(one.guess.inside for one in self.found.values())
 
 
 HEAD = ["export", "fuel a call", "low, us", "predicted", "high", "measured", ""]
 
 
-def by_halves(found: dict[HeldOut, Used], crossings: CrossingPrices, figures: Figures) -> list[list[str]]:
+def by_halves(found: dict[HeldOut, Beside]) -> list[list[str]]:
     """Each component calibrated with its first calls, and what that says of its last ones."""
     rows: list[list[str]] = []
-    for one, used in found.items():
-        first, last = halves(used)
-        own: ComponentFigures = component(first, crossings, figures)
+    for one, beside in found.items():
+        first, last = halves(beside.used)
+        own: ComponentFigures = component(first, beside.crossings, beside.figures)
         if not own.why_not:
-            guess = predicted(last, own.metered, crossings)
+            guess = predicted(last, own.metered, beside.crossings)
             rows.append([*row(one, last, guess), f"x/÷ {own.metered.band:.2f}"])
     return rows
 
@@ -167,9 +176,8 @@ def tables(check: Check, markdown: bool) -> str:
     """What is printed, and what the page has."""
     figures, crossings = check.figures, check.crossings
     fuel, metered = figures.fuel, figures.metered_fuel
-    guesses = check.guesses
-    exports = [row(one, check.found[one], guess) for one, guess in guesses.items()]
-    own = by_halves(check.found, crossings, figures)
+    exports = [row(one, beside.used, beside.guess) for one, beside in check.found.items()]
+    own = by_halves(check.found)
     inside = sum(one[-2] == "inside" for one in own)
     return "\n\n".join(
         [
@@ -177,7 +185,7 @@ def tables(check: Check, markdown: bool) -> str:
             f"{metered.value:.3g} ns x/÷ {metered.band:.2f} while it is counted. Crossings are known x/÷ "
             f"{crossings.band:.2f}.",
             shown([["host program", "an instruction", "band"], *host_rows(figures)], markdown),
-            f"{check.inside} of {len(guesses)} held-out exports lie inside their bands:",
+            f"{check.inside} of {len(exports)} held-out exports lie inside their bands:",
             shown([HEAD, *exports], markdown),
             f"Calibrated with the first half of its own calls, {inside} of {len(own)} components lie inside "
             f"the band of that figure in the second half:",
@@ -226,13 +234,12 @@ def main(arguments: list[str] | None = None) -> int:
 
     given = [programs.given(text) for text in asked.host_binary]
     samples = Samples(Plan(given=given, quick=asked.quick, say=say))
-    found = measured(held_out(), 2 if asked.quick else 5, say, samples.again)
-    figures, crossings = samples.figures()
-    check = Check(figures, crossings, found)
+    found = measured(held_out(), 2 if asked.quick else 5, say, samples)
+    check = Check(*samples.figures(), found)
     print(f"\n{tables(check, markdown=False)}")
     if asked.page:
         PAGE.write_text(page(PAGE.read_text(encoding="utf-8"), check), encoding="utf-8")
-    return 0 if len(check.guesses) == len(held_out()) and check.inside >= INSIDE_LEAST else 1
+    return 0 if len(check.found) == len(held_out()) and check.inside >= INSIDE_LEAST else 1
 
 
 if __name__ == "__main__":

@@ -58,7 +58,6 @@ class Samples:
         self._kernels: list[Kernel] = []
         self._points: list[Timed] = []
         self._times: dict[str, list[ProgramTime]] = {}
-        self.again()
         with tempfile.TemporaryDirectory(prefix="twinloop-calibrate-") as folder:
             ready = {one.name: one for one in programs.own(Path(folder), plan.say)}
             ready |= {one.name: one for one in plan.given}
@@ -67,19 +66,24 @@ class Samples:
                 self._times[name] = programs.measured(program, plan.rounds(PROGRAM_ROUNDS))
         self.again()
 
-    def again(self) -> None:
-        """Kernels and crossings once more; what was quicker counts."""
+    def again(self) -> tuple[Figures, CrossingPrices]:
+        """Kernels and crossings once more; what was quicker counts. Returns what follows from this time
+        alone: for what is measured beside it."""
         plan = self._plan
         found = kernels.measured(QUICK_ROUNDS if plan.quick else ROUNDS, plan.say)
         self._kernels = kernels.quickest(self._kernels, found)
         seconds = QUICK_SECONDS if plan.quick else SECONDS
         points = crossings.measured(seconds, plan.rounds(SCENARIO_ROUNDS), plan.say)
         self._points = crossings.quickest(self._points, points)
+        return self._follows(found, points)
 
     def figures(self) -> tuple[Figures, CrossingPrices]:
         """What follows from all of it so far."""
-        prices = crossings.fitted(self._points, Figures.metered_of(self._kernels).value)
-        return figures(self._kernels, prices, self._times), prices
+        return self._follows(self._kernels, self._points)
+
+    def _follows(self, found: Sequence[Kernel], points: Sequence[Timed]) -> tuple[Figures, CrossingPrices]:
+        prices = crossings.fitted(points, Figures.metered_of(found).value)
+        return figures(found, prices, self._times), prices
 
 
 def calibrated(plan: Plan) -> Measured:
