@@ -53,10 +53,12 @@ class LinearMemory:
 class MemoryOwner:
     """What an instance owns in linear memory, and its limit in bytes."""
 
-    __slots__ = ("asked", "limit_bytes", "memories", "on_growth")
+    __slots__ = ("asked", "each_bytes", "limit_bytes", "memories", "on_growth")
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
+        self.each_bytes: int | None = None
+        """the most that each of its memories may have, as in a pool; None: no such limit"""
         self.asked = 0
         """growths beyond the limit that the call under way has asked for"""
         self.memories: list[LinearMemory] = []
@@ -123,6 +125,11 @@ class MemoryCreator:
                     f"memory limit: starts with {minimum} bytes, the limit is {owner.limit_bytes}".encode()
                 )
             )
+        if owner.each_bytes is not None and minimum > owner.each_bytes:
+            text = (
+                f"memory limit: a memory starts with {minimum} bytes, one of the pool has {owner.each_bytes}"
+            )
+            return int(error_new(text.encode()))
         mapped = reserved + guard if reserved else max(minimum, DYNAMIC_BYTES) + guard
         at = self._libc.mmap(None, mapped, _PROT_NONE, _MAP_FLAGS, -1, 0)
         if at in (None, ctypes.c_size_t(-1).value):
@@ -148,8 +155,11 @@ class MemoryCreator:
 
     def _grow_memory(self, env: int, new_bytes: int) -> int:
         memory = self._memories[env]
-        others = memory.owner.size_bytes - memory.size_bytes
-        if others + new_bytes > memory.owner.limit_bytes or new_bytes > memory.capacity_bytes:
+        owner = memory.owner
+        most = owner.limit_bytes - (owner.size_bytes - memory.size_bytes)
+        if owner.each_bytes is not None:
+            most = min(most, owner.each_bytes)
+        if new_bytes > most or new_bytes > memory.capacity_bytes:
             memory.refused += 1
             memory.owner.asked += 1
             if memory.owner.asked > REFUSED_MAX and new_bytes <= memory.capacity_bytes:

@@ -151,5 +151,7 @@ def works(machine: Machine) -> dict[int, str]:
     """Time -> which of the host's works takes that long on this board, at the speed that it has now."""
     budget = machine.budget
     prices = {name: figure.value for name, figure in budget.prices.work_ns.items()}
-    prices["new instance"] = budget.prices.instantiate_ns.value
-    return {budget.work_ns(price_ns): name.replace("_", " ") for name, price_ns in prices.items()}
+    found = {budget.work_ns(price_ns): name.replace("_", " ") for name, price_ns in prices.items()}
+    for price in (budget.prices.instantiate_ns, budget.prices.instantiate_again_ns):
+        found[budget.work_ns(price.value)] = "new instance"
+    return found

@@ -187,6 +187,17 @@ class Registry(Block):
     one of these keys."""
 
 
+class Pool(Block):
+    """The memories that a gateway's process reserves when it starts, as wasmtime's pooling allocator does."""
+
+    memories: Annotated[int, Field(ge=1, le=1_000_000)]
+    """How many memories it has: as many as all components of the gateway need at once. A component that finds
+    none left isn't started. All their addresses are reserved at once, and have to fit on the board."""
+    memory: Annotated[PositiveSize, Field(le=4 << 30)] | None = None
+    """Largest size of one memory of a component. More is refused, as beyond `limits: {memory}`. Left out: as
+    much as each of them reserves, 4 GiB or 64 MiB."""
+
+
 class Gateway(Block):
     """A gateway, or one that stands by for another."""
 
@@ -218,6 +229,9 @@ class Gateway(Block):
     reservation: Literal["auto", "4 GiB", "64 MiB"] = "auto"
     """Address space that each instance reserves. `64 MiB` makes code about 1.7 times slower, except on an
     interpreter. `auto`: 64 MiB only if 4 GiB each doesn't fit on the board."""
+    pool: Pool | None = None
+    """Reserve memories of components when the gateway starts, and use them again after restarts. Only with
+    wasmtime on 64 bits. Left out: each instance reserves its memory when it starts."""
     max_open_files: Annotated[int, Field(ge=8, le=1 << 20)] | None = Field(
         default=None, alias="max-open-files"
     )

@@ -35,6 +35,7 @@ from twinloop.scenarios.file.component_blocks import (
 from twinloop.scenarios.file.gateway_blocks import (
     Gateway,
     Heartbeat,
+    Pool,
     Registry,
     Restart,
     Retry,
@@ -319,6 +320,7 @@ __all__ = [
     "Override",
     "Pace",
     "Phase",
+    "Pool",
     "Registry",
     "Restart",
     "Retry",

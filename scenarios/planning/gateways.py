@@ -23,6 +23,7 @@ from twinloop.scenarios.file.load import Loaded
 from twinloop.scenarios.planning import upgrades
 from twinloop.scenarios.planning.names import named
 from twinloop.scenarios.planning.pairs import standby_spec
+from twinloop.scenarios.planning.pools import PoolPlanner
 from twinloop.scenarios.text.document import Location
 from twinloop.scenarios.text.errors import unknown
 from twinloop.scenarios.text.words import number_of
@@ -34,6 +35,7 @@ from twinloop.sim.model.boards import (
     Runtime,
     memories_that_fit,
 )
+from twinloop.sim.model.pool import Pool
 from twinloop.sim.model.spec import DeviceSpec, GatewaySpec, RestartSpec, StoreSpec, UplinkSpec
 from twinloop.sim.model.store_presets import STORE_PRESETS
 
@@ -109,7 +111,9 @@ class GatewayPlanner:
         memories = sum(memories_of.get(one, 1) for one in (*slots, gateway.transform, gateway.policy))
         beside = upgrades.beside(self._loaded, name)
         memories += beside
-        small, fits = self._reservation(name, gateway, (board, runtime), memories, len(slots) + 2 + beside)
+        small, fits, pool = self._memories(
+            name, gateway, (board, runtime), memories, [*slots, gateway.transform, gateway.policy], beside
+        )
         return GatewaySpec(
             name=name,
             board=board,
@@ -138,6 +142,7 @@ class GatewayPlanner:
             ),
             small_reservation=small,
             memories_max=fits,
+            pool=pool,
             files=gateway.max_open_files,
             standby=standby,
             upgrade=upgrades.upgrade_spec(gateway.upgrade),
@@ -211,6 +216,25 @@ class GatewayPlanner:
                     f'"{key}" does not go with a store in memory: nothing of it is written to flash',
                 )
         return spec
+
+    def _memories(
+        self,
+        name: str,
+        gateway: schema.Gateway,
+        on: tuple[Board, Runtime],
+        memories: int,
+        components: list[str],
+        beside: int,
+    ) -> tuple[bool, int | None, Pool | None]:
+        """Do memories reserve 64 MiB only, how many fit, and the pool out of which they come, if there is
+        one. ``components``: of each instance; ``beside``: instances of upgrades."""
+        if gateway.pool is None:
+            return (*self._reservation(name, gateway, on, memories, len(components) + beside), None)
+        known = self._scenario.components
+        used = {one: known[one] for one in components if one in known}
+        found = PoolPlanner(self._loaded, name, gateway.pool, *on).planned(memories, used)
+        self.notes += found.notes
+        return found.small, found.pool.memories, found.pool
 
     def _reservation(
         self,

@@ -31,6 +31,7 @@ from twinloop.sim.kernel.trace import Trace
 from twinloop.sim.kernel.wallclock import WallClock
 from twinloop.sim.machine.budget import HOST_BYTES_PER_INSTANCE, Budget
 from twinloop.sim.machine.machine import Machine
+from twinloop.sim.machine.memories import Memories
 from twinloop.sim.model.boards import prices
 from twinloop.sim.model.spec import GatewaySpec
 from twinloop.sim.network.link import Link
@@ -77,9 +78,11 @@ class Installs(Protocol):
 
 
 def _budget(spec: GatewaySpec, metered: bool) -> Budget:
-    costs = prices(spec.board, spec.program, spec.runtime, metered, spec.small_reservation).at(spec.end)
+    pooled = spec.pool is not None
+    nominal = prices(spec.board, spec.program, spec.runtime, metered, spec.small_reservation, pooled)
     own = HOST_BYTES_PER_INSTANCE if spec.runtime is None else spec.runtime.instance_bytes
-    return Budget(spec.board, costs, spec.files, spec.memories_max, own)
+    memories = Memories(spec.memories_max, spec.pool)
+    return Budget(spec.board, nominal.at(spec.end), spec.files, memories, own)
 
 
 class Gateway:
@@ -277,6 +280,7 @@ class Gateway:
         for slot in self.rack.all():
             self.supervisor.stop(slot)
             slot.imports.machine_down(power, orderly=cause == "gateway-down")
+        self.machine.budget.memories.end_life()
         self.rack.staged.clear()
         self.member.forget("unseen" if cause == "gateway-down" else lost)
         if self.outbox.store is not None:

@@ -156,7 +156,7 @@ class Slot:
         self.generation += 1
         self.instance, self.health = instance, ""
         self._machine.budget.hold_memory(self._machine.budget.instance_bytes)
-        self.history.reserved = self._machine.budget.reserve(self.linked.component.memories)
+        self.history.reserved = self._machine.budget.memories.take(self.linked.component)
 
     def started(self) -> bool:
         """Its start code has run, and it has the memory that it begins with; False when the board has no RAM
@@ -184,7 +184,7 @@ class Slot:
             if self.on_drop is not None:
                 self.on_drop()
             self._machine.budget.hold_memory(-held_bytes)
-            self._machine.budget.reserve(-self.history.reserved)
+            self._machine.budget.memories.give_back(self.linked.component, self.history.reserved)
             instance.memory.on_growth = None
             self.imports.forget_actions()
             instance.close()

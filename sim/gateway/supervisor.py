@@ -77,7 +77,7 @@ class Supervisor:
         machine, generation = self._machine, slot.generation
         if machine.epoch != epoch:
             return
-        cost = machine.budget.work_ns(machine.budget.prices.instantiate_ns.value)
+        cost = self._start_ns(slot)
         yield from machine.cores.hold(cost)
         if machine.epoch != epoch or slot.generation != generation or slot.state != "starting":
             return
@@ -85,9 +85,10 @@ class Supervisor:
         spec = slot.spec
         instance = self._host.create(slot.linked, slot.imports.handlers, spec.memory_bytes, spec.name)
         slot.adopt(instance)
+        instance.memory.each_bytes = machine.budget.memories.each_bytes
         generation, slot.serving = slot.generation, True
         if not slot.history.reserved:
-            self._refuse(slot, "addresses", "the board has no addresses left for its memory")
+            self._refuse(slot, *machine.budget.memories.why_none())
             slot.release(generation)
             return
         fault = yield from call(machine, slot, START, (), 0, StageTimes(), DRIVER)
@@ -105,6 +106,13 @@ class Supervisor:
         if machine.epoch == epoch:
             # whoever waited for the one before is served by this one, or told that there is none
             slot.release(generation)
+
+    def _start_ns(self, slot: Slot) -> int:
+        """What a new instance takes on this board, its start code aside."""
+        budget = self._machine.budget
+        again = budget.memories.again(slot.linked.component)
+        price = budget.prices.instantiate_again_ns if again else budget.prices.instantiate_ns
+        return budget.work_ns(price.value)
 
     def _configure(self, slot: Slot, instance: Instance, epoch: int) -> Steps:
         machine = self._machine

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import astuple, dataclass, replace
 
 from twinloop.sim.field.files import Files
+from twinloop.sim.machine.memories import Memories
 from twinloop.sim.model.boards import Board, Prices
 
 PS_PER_NS = 1000
@@ -168,14 +169,12 @@ class Budget:
         board: Board,
         prices: Prices,
         files: int | None = None,
-        memories_max: int | None = None,
+        memories: Memories | None = None,
         instance_bytes: int = HOST_BYTES_PER_INSTANCE,
     ) -> None:
         self.instance_bytes = instance_bytes
         """of the host's memory for each instance, linear memory aside"""
-        self.board, self.prices, self.memories_max = board, prices, memories_max
-        self.memories = 0
-        """linear memories of all instances"""
+        self.board, self.prices, self.memories = board, prices, memories or Memories()
         self.files = Files(files)
         self.profile = self._full_speed = CpuProfile.of(prices)
         self._measured: dict[str, CpuProfile] = {
@@ -264,14 +263,6 @@ class Budget:
     def limit_bytes(self) -> int:
         """RAM that instances may have now."""
         return min([self.board.memory_bytes, *self._squeezes])
-
-    def reserve(self, memories: int) -> int:
-        """Addresses for so many more memories (fewer, if negative), all or none; returns how many there
-        are."""
-        if memories > 0 and self.memories_max is not None and self.memories + memories > self.memories_max:
-            return 0
-        self.memories += memories
-        return memories
 
     def hold_memory(self, change_bytes: int) -> bool:
         """Memory of instances comes or goes; False when the board's RAM is exceeded."""

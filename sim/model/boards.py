@@ -188,6 +188,12 @@ SMALL_RESERVATION_FACTOR = Figure(
     1_700, "ours: A64 instructions with explicit bounds checks, in thousandths", 1.3, "2026-11-27"
 )
 """fuel costs this much more (x1.3 to x2.2) when memories reserve 64 MiB only"""
+_POOLING = "python -m benchmarks.pooling: 6 shipped components, 2 shared cores, x86-64; not on ARM"
+POOL_NEW_FACTOR = Figure(1_080, _POOLING, 1.2, "2026-11-29")
+"""a new instance in a memory of a pool that nobody has used yet, against one without a pool, in thousandths:
+x1.01 to x1.20 in two measurements"""
+POOL_USED_FACTOR = Figure(680, _POOLING, 1.3, "2026-11-29")
+"""the same in a memory that an instance of the same component has left: x0.62 to x0.79 in two measurements"""
 _THOUSAND = 1000
 
 
@@ -205,6 +211,8 @@ class Prices:
     value_ps: Figure
     byte_ps: Figure
     instantiate_ns: Figure
+    instantiate_again_ns: Figure
+    """a new instance in a memory of a pool that an earlier one has left; without a pool, as any other"""
     flash_bytes_per_s: Figure
     work_ns: dict[str, Figure]
     component_fuel_ps: dict[str, Figure] = field(default_factory=dict)
@@ -224,6 +232,7 @@ class Prices:
             value_ps=self.value_ps.at(end),
             byte_ps=self.byte_ps.at(end),
             instantiate_ns=self.instantiate_ns.at(end),
+            instantiate_again_ns=self.instantiate_again_ns.at(end),
             flash_bytes_per_s=self.flash_bytes_per_s.at(End.HIGH if end is End.LOW else End.LOW),
             work_ns={name: figure.at(end) for name, figure in self.work_ns.items()},
             component_fuel_ps={sha256: figure.at(end) for sha256, figure in self.component_fuel_ps.items()},
@@ -238,10 +247,15 @@ class Prices:
 
 
 def prices(
-    board: Board, host: HostProgram, runtime: Runtime | None, metered: bool, small_reservation: bool
+    board: Board,
+    host: HostProgram,
+    runtime: Runtime | None,
+    metered: bool,
+    small_reservation: bool,
+    pooled: bool = False,
 ) -> Prices:
     """Of a board under a host program. ``runtime`` None: the board's own; ``metered`` when a component on it
-    has a CPU limit, or may have."""
+    has a CPU limit, or may have; ``pooled``: memories come out of a pool."""
     other = runtime is not None and runtime is not board.runtime
     checks = small_reservation and not (runtime or board.runtime).interpreter
 
@@ -250,6 +264,9 @@ def prices(
             figure = figure.times(runtime.against(board.runtime), _THOUSAND)
         return figure.times(SMALL_RESERVATION_FACTOR, _THOUSAND) if checks else figure
 
+    new = again = board.instantiate_ns
+    if pooled:
+        new, again = new.times(POOL_NEW_FACTOR, _THOUSAND), new.times(POOL_USED_FACTOR, _THOUSAND)
     one = board.host_instruction_ps.get(host.name, board.instruction_ps)
     return Prices(
         host=host,
@@ -260,7 +277,8 @@ def prices(
         exchange_ps=one.times(host.exchange, _THOUSAND),
         value_ps=one.times(host.value, _THOUSAND),
         byte_ps=one.times(host.byte, _THOUSAND),
-        instantiate_ns=board.instantiate_ns,
+        instantiate_ns=new,
+        instantiate_again_ns=again,
         flash_bytes_per_s=board.flash_bytes_per_s,
         work_ns=board.work_ns,
         component_fuel_ps={

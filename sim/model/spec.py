@@ -17,6 +17,7 @@ from twinloop.devices.model.device import DeviceModel
 from twinloop.devices.model.manners import Manners
 from twinloop.devices.model.protocols import PROTOCOLS, DeviceProtocol
 from twinloop.sim.model.boards import Board, End, HostProgram, Runtime
+from twinloop.sim.model.pool import Pool
 from twinloop.sim.model.wasi import NO_WASI, WasiSpec
 from twinloop.sim.network.converter import ConverterModel
 from twinloop.sim.network.link import LinkModel
@@ -350,6 +351,8 @@ class GatewaySpec:
     small_reservation: bool = False
     memories_max: int | None = None
     """so many memories does its process find addresses for; None: nothing is reserved"""
+    pool: Pool | None = None
+    """out of which its memories come; None: each is reserved when it is needed"""
     end: End = End.NOMINAL
     files: int | None = None
     """files and sockets that its process may have open; None: not looked at"""

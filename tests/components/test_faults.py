@@ -117,6 +117,35 @@ def test_a_guest_that_starts_too_large_is_refused(host: Host) -> None:
     instance.close()
 
 
+def in_a_pool(host: Host, text: bytes, each_bytes: int) -> Instance:
+    """Its memory has at most ``each_bytes``, and its own limit is larger."""
+    linked = host.link(host.load(text, "driver"), ["clock"])
+    instance = host.create(linked, {"clock.monotonic": lambda: 0}, 64 << 20)
+    instance.memory.each_bytes = each_bytes
+    instance.begin_start(FUEL)
+    instance.advance()
+    return instance
+
+
+def test_a_memory_of_a_pool_grows_to_its_end(host: Host) -> None:
+    """From one page by 16 at a time: 33 fit into 40, 49 don't."""
+    instance = in_a_pool(host, guests.growing(), 40 << 16)
+    instance.begin("read-sensor", (), FUEL)
+    instance.advance()
+    assert instance.fault is not None
+    assert instance.fault.cause is Cause.MEMORY_LIMIT
+    assert instance.memory_peak_bytes == 33 << 16
+    instance.close()
+
+
+def test_a_guest_that_starts_larger_than_a_memory_of_the_pool_is_refused(host: Host) -> None:
+    instance = in_a_pool(host, guests.driver_text("EMPTY", memory_pages=100), 99 << 16)
+    assert instance.fault is not None
+    assert instance.fault.cause is Cause.MEMORY_LIMIT
+    assert "starts with 6553600 bytes, one of the pool has 6488064" in instance.fault.message
+    instance.close()
+
+
 def test_a_parked_call_can_be_killed_and_closed(host: Host) -> None:
     instance = instantiate(host, guests.sleeping(5))
     instance.begin("read-sensor", (), FUEL)

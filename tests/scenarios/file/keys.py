@@ -444,9 +444,18 @@ TABLE: dict[str, tuple[Block, tuple[Any, ...], dict[str, Key]]] = {
             "runtime": Key(ABSENT, "wasmtime-pulley"),
             "store": Key(ABSENT, {"drain": "20 /s"}),
             "reservation": Key("auto", "64 MiB"),
+            "pool": Key(ABSENT, {"memories": 100}),
             "max-open-files": Key(ABSENT, 8),
             "supervision": Key(ABSENT, {"first": "2 s"}),
             "upgrade": Key(ABSENT, {"trial": "2 s"}, refused=True),
+        },
+    ),
+    "Pool": (
+        crowded(),
+        ("gateways", "gw", "pool"),
+        {
+            "memories": Key(100, 5),
+            "memory": Key(ABSENT, "64 KiB", {"memories": 100}),
         },
     ),
     "Uplink": (

@@ -200,6 +200,8 @@ def test_a_board_that_is_not_there(tmp_path: Path, name: str, said: str) -> None
         ("runtime: wazero, host: rust-typed", "has no component model, which a host in Rust"),
         ("runtime: wazero", "counts no fuel: limits: {cpu} can't hold"),
         ("runtime: wasmer, reservation: 64 MiB", "a setting of wasmtime"),
+        ("runtime: wasmer, pool: {memories: 9}", "$.gateways.gw.pool: a pool is a setting of wasmtime"),
+        ("board: beaglebone-black, pool: {memories: 9}", "reserves on armv7 hasn't been measured"),
     ],
 )
 def test_what_does_not_go_together_is_refused_with_the_reason(tmp_path: Path, keys: str, said: str) -> None:
