@@ -68,9 +68,9 @@ docs: $(VENV)/.dev            ## docs/ as a site in build/docs; a link that lead
 
 pictures: $(VENV)/.dev        ## the documentation's pictures of the TUI, and the captures that tests hold against it (needs tmux)
 	mkdir -p docs/pictures
-	$(BIN)/twinloop tui chaos-and-heal --screenshot docs/pictures/overview.svg --at 140s --screen overview --size 100x30
-	$(BIN)/twinloop tui hundred-sensors-slow --screenshot docs/pictures/latency.svg --at 20s --screen latency --size 100x30
-	$(BIN)/twinloop tui mixed-plant-troubles --screenshot docs/pictures/device.svg --at 60s --screen device --size 100x30
+	$(BIN)/twinloop tui mixed-plant-troubles --screenshot docs/pictures/overview.svg --at 44s --screen overview --size 120x40
+	$(BIN)/twinloop tui hundred-sensors-slow --screenshot docs/pictures/latency.svg --at 20s --screen latency --size 120x40
+	$(BIN)/twinloop tui mixed-plant-troubles --screenshot docs/pictures/device.svg --at 60s --screen device --size 120x40
 	$(BIN)/python -m tests.tui.captures
 
 pictures-html: $(VENV)/.dev   ## the documentation's pictures of report pages (needs Chromium), of a cluster and of pytest

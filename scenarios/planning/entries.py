@@ -18,7 +18,7 @@ from twinloop.scenarios.file.schema import Entry
 from twinloop.scenarios.planning.timeline import drawn, happening
 from twinloop.scenarios.planning.verbs import check_span, find
 from twinloop.scenarios.text.document import Document, parse_document
-from twinloop.scenarios.text.errors import ScenarioError
+from twinloop.scenarios.text.errors import ScenarioError, unknown
 from twinloop.scenarios.text.units import exact_duration
 from twinloop.sim.kernel.random import RandomStream
 from twinloop.sim.model.spec import Action
@@ -62,8 +62,12 @@ def stamped(entry: dict[str, Any], at_ns: int) -> dict[str, Any]:
 
 
 def require_verb(entry: dict[str, Any]) -> str:
-    """Its verb; raises ScenarioError."""
+    """Its verb; raises ScenarioError, which names the verb that looks most like the first key where none is
+    one."""
     found = [verb for verb in VERBS if verb in entry]
+    if not found and entry:
+        raise ScenarioError(NAME, None, "", unknown("verb", str(next(iter(entry))), VERBS))
     if len(found) != 1:
-        raise ScenarioError(NAME, None, "", f"expected exactly one of {', '.join(VERBS)}")
+        came = f"; got {' and '.join(found)}" if found else ""
+        raise ScenarioError(NAME, None, "", f"expected exactly one of {', '.join(VERBS)}{came}")
     return found[0]

@@ -33,13 +33,16 @@ class Timeline:
         self._last = 0
         self.on_begin: list[Callable[[Action], None]] = []
         """told of each entry when it begins"""
+        self.on_due: list[Callable[[Action], None]] = []
+        """told of each entry that an event has put on the timeline, when it is known at which instant"""
         self._reactions: dict[str, list[_Waiting]] = {}
         self.last_ns = 0
         """when the last entry that is known today has begun and ended"""
         for action in actions:
             self.add(action)
-        for reaction in reactions:
-            self._reactions.setdefault(reaction.event, []).append(_Waiting(reaction))
+        self._waiting = [_Waiting(reaction) for reaction in reactions]
+        for waiting in self._waiting:
+            self._reactions.setdefault(waiting.reaction.event, []).append(waiting)
         world.on_happened.append(self._react)
 
     def add(self, action: Action) -> None:
@@ -106,7 +109,14 @@ class Timeline:
                 reaction = waiting.reaction
                 at = self._world.env.now + reaction.delay_ns
                 until = None if reaction.for_ns is None else at + reaction.for_ns
-                self.add(replace(reaction.action, at_ns=at, until_ns=until))
+                action = replace(reaction.action, at_ns=at, until_ns=until)
+                self.add(action)
+                for told in self.on_due:
+                    told(action)
+
+    def left(self) -> tuple[int, ...]:
+        """How often each reaction may still happen, in the order in which they were given."""
+        return tuple(waiting.left for waiting in self._waiting)
 
 
 class _Waiting:

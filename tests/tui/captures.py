@@ -18,7 +18,7 @@ from tests.tui.scene import SCENARIO
 from twinloop.tui.terminal.keys import PANES
 
 FOLDER = Path(__file__).parent / "captures"
-SIZES = ((80, 24), (120, 40))
+SIZES = ((80, 24), (120, 40), (200, 60))
 WAIT_S = 60.0
 SETTLED_S = 1.0
 """several redraws"""

@@ -79,9 +79,14 @@ def test_every_key_does_what_it_says(host: Host, file: Path) -> None:
         await until(pilot, lambda: app.view is not None and app.view.snapshot.now_ns > 2 * S)
         await press("g")
         assert await typed("1 s") == Rewind(1 * S)
+        await press("left_square_bracket")
+        assert app.prompt.said[0] == "nothing is on the timeline before this instant"
+        assert await press("right_square_bracket") == RunTo(6 * S)
+        await until(pilot, lambda: app.view is not None and app.view.snapshot.now_ns > 5 * S)
         await press("g")
         await typed("soon")
         assert app.prompt.said[1] == "red"
+        await press("escape")
         await press("n")
         assert isinstance(app.screen, KindChooser)
         assert await press("down", "enter") == RunUntil("link")
@@ -94,6 +99,7 @@ def test_every_key_does_what_it_says(host: Host, file: Path) -> None:
         await press("colon")
         await typed("[")
         assert app.prompt.said[1] == "red"
+        await press("escape")
         await press("w")
         assert await press("enter") == Save(str(file.with_name("seen-live.yaml")))
         for i, name in enumerate(PANES[:6], 1):
@@ -105,6 +111,11 @@ def test_every_key_does_what_it_says(host: Host, file: Path) -> None:
         assert (app.shown, app.chosen.device) == ("device", 2)
         await press("right", "down", "left", "up", "right")
         assert app.chosen.point == 1
+        await press("slash")
+        app.base.query_one("#ask", Input).value = "meters/2"
+        await until(pilot, lambda: app.base.query_one(FleetTable).chosen() == [5])
+        await press("escape")
+        assert len(app.base.query_one(FleetTable).chosen()) == 7, "left, and nothing is filtered"
         await press("slash")
         await typed("tank")
         assert [app.plan.devices[i].name for i in app.base.query_one(FleetTable).chosen()] == ["tanks/1"]  # type: ignore[union-attr]
@@ -157,6 +168,7 @@ def test_the_mouse(host: Host, file: Path) -> None:
     async def body(app: Twinloop, pilot: Any) -> None:
         await pilot.click("#tabs", offset=(15, 0))
         assert app.shown == "fleet"
+        await until(pilot, lambda: len(app.base.query_one(FleetTable).seen()) == 7)
         await pilot.click(FleetTable, offset=(5, 3))
         assert app.chosen.device == 2
         table = app.base.query_one(FleetTable)
@@ -164,11 +176,15 @@ def test_the_mouse(host: Host, file: Path) -> None:
         assert app.chosen.device == 5
         table.on_mouse_scroll_up(None)  # type: ignore[arg-type]
         assert app.chosen.device == 2
+        for first in (0, 6):  # once, and turned round
+            await pilot.click(FleetTable, offset=(40, 0))
+            await until(pilot, lambda first=first: table.chosen()[0] == first)  # type: ignore[misc]
+            assert table.note.endswith("by age")
         await pilot.press("3")
         await pilot.pause()
-        await pilot.click("#device", offset=(5, 4))
+        await pilot.click("#points", offset=(5, 5))
         assert app.chosen.point == 2
-        await pilot.click("#device", offset=(5, 0))
+        await pilot.click("#points", offset=(5, 1))
         assert app.chosen.point == 2, "that line is no point's"
         await pilot.click("FooterKey", offset=(1, 0))
         assert app.shown == "help"
@@ -319,7 +335,7 @@ def test_redraws_adapt_to_what_drawing_takes(host: Host, file: Path) -> None:
 
     async def body(app: Twinloop, pilot: Any) -> None:
         await until(pilot, lambda: app.pace.interval_s == FASTEST_S)
-        pane = app.base.query_one("#overview", Pane)
+        pane = app.base.query_one("#plant", Pane)
         really = pane.make
         pane.make = lambda width, height: (time.sleep(0.1), really(width, height))[1]
         await until(pilot, lambda: app.pace.interval_s == SLOWEST_S)

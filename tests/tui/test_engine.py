@@ -100,7 +100,12 @@ def test_what_is_done_live_is_saved_and_reproduces_the_session(
     one.handle(Play(None))
     go(one)
     seen = view(one)
-    assert [text.partition(":")[0] for _, text in seen.stamped] == ["cut", "device-fault", "write", "crash"]
+    assert [text.partition(":")[0] for _, text in seen.entries.stamped] == [
+        "cut",
+        "device-fault",
+        "write",
+        "crash",
+    ]
     assert any(
         line.kind == "gateway" and "booting" in line.text and line.at_ns > 10_000_000_000 for line in seen.log
     )
@@ -179,7 +184,7 @@ def test_the_clock(host: Host, file: Path) -> None:
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ({"cut": "clod"}, 'did you mean "cloud"'), ({"cutt": "cloud"}, "expected exactly one of"), ({"cut": "cloud", "at": "3 s"}, "it happens now"),
+        ({"cut": "clod"}, 'did you mean "cloud"'), ({"cutt": "cloud"}, 'did you mean "cut"?'), ({"cut": "cloud", "at": "3 s"}, "it happens now"),
         ({"cut": "cloud", "for": "soon"}, "expected a duration"), ({"flap": "cloud", "down": "1 s", "up": "1 s"}, 'flap needs "for"'),
         ({"write": "presses/2", "point": "setpoint"}, 'write needs "value"'), ({"restart": "gw", "for": "1 s"}, "it has no end"),
         ({"cut": "cloud", "device-fault": "presses"}, "expected exactly one of"), ({"device-fault": "presses", "kind": "sad"}, "unknown fault"),
@@ -403,7 +408,7 @@ def test_what_follows_an_event_is_told(host: Host, file: Path) -> None:
     assert one.plan.reactions == ("write tanks/1 1 s after heal cloud",)
     one.handle(RunTo(11_000_000_000))
     go(one)
-    assert view(one).happened == ((6_000_000_000, "cut cloud"), (10_000_000_000, "write tanks/1"))
+    assert view(one).entries.happened == ((6_000_000_000, "cut cloud"), (10_000_000_000, "write tanks/1"))
     one.world.close()
 
 

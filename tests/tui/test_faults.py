@@ -128,7 +128,7 @@ def test_the_screen(host: Host, dies: Path) -> None:
     async def body(app: Twinloop, pilot: Any) -> None:
         app.feed.send(RunTo(4 * S))
         await until(pilot, lambda: app.view is not None and app.view.snapshot.now_ns > 3 * S)
-        await pilot.press("1")
+        await pilot.press("6")
         await until(pilot, lambda: "in scale < convert < poll" in text_of(app))
         assert "gw/driver/nested/1 unreachable after " in text_of(app)
 

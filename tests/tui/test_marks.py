@@ -114,7 +114,7 @@ def settled(found: View) -> tuple[Any, ...]:
         found.values,
         found.latency,
         found.slowest,
-        found.stamped,
+        found.entries.stamped,
         found.carried_per_s,
         found.delivered_per_s,
     )
@@ -167,11 +167,11 @@ def test_no_mark_of_a_replay_holds_what_is_undone_later(host: Host, file: Path) 
             one.go(Do({"cut": "plant", "for": "500 ms"}))
         one.go(Play(None))
         back = one.go(Rewind(105 * S))
-        assert len(back.stamped) == 10
+        assert len(back.entries.stamped) == 10
         back = one.go(Rewind(35 * S))
-        assert [at // S for at, _ in back.stamped] == [10, 20, 30]
+        assert [at // S for at, _ in back.entries.stamped] == [10, 20, 30]
         end = one.go(Play(None))
-        assert [at // S for at, what in end.happened if what == "cut plant"] == [10, 20, 30]
+        assert [at // S for at, what in end.entries.happened if what == "cut plant"] == [10, 20, 30]
         target = file.with_name("again.yaml")
         one.go(Save(str(target)))
         again = World(Planner(load(target), host).world(), host)

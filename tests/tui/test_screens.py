@@ -12,7 +12,7 @@ from tests.tui.scene import S, engine, go, view
 from twinloop.components.host.host import Host
 from twinloop.tui.drawing.text import clock_text, count_text, curve, fit, rate_text, sparkline
 from twinloop.tui.engine.messages import RunTo
-from twinloop.tui.screens import device, gateway, latency, overview, trouble
+from twinloop.tui.screens import device, gateway, heat, latency, overview, strip, trouble
 
 
 @pytest.mark.parametrize("size", [(40, 12), (60, 20), (80, 24), (200, 60)])
@@ -25,18 +25,28 @@ def test_panes_hold_their_size_and_cut_no_label(host: Host, file: Path, size: tu
         go(one)
         seen, width, height = view(one, 1), size[0] - 2, size[1] - 5
         shown = {
-            "overview": overview.lines(one.plan, seen, width, height),
-            "gateway": gateway.lines(one.plan, seen, width, height),
-            "latency": latency.lines(one.plan, seen, width, height),
-            "trouble": trouble.lines(one.plan, seen, width, height),
-            "device": device.lines(one.plan, seen, width, height, 1, 0),
+            "plant": overview.plant_lines(one.plan, seen, width, height),
+            "expect": overview.expectations(one.plan, seen, width, height),
+            "log": overview.log_lines(one.plan, seen, width, height),
+            "gateways": gateway.gateways(one.plan, seen, width, height),
+            "components": gateway.components(one.plan, seen, width, height),
+            "stages": latency.stages(one.plan, seen, width, height),
+            "percentiles": latency.over_time(one.plan, seen, width, height),
+            "slowest": latency.slowest(one.plan, seen, width, height),
+            "done": trouble.done(one.plan, seen, width, height),
+            "coming": trouble.coming(one.plan, seen, width, height),
+            "points": device.points(one.plan, seen, width, height, 1, 0),
+            "trend": device.trend(one.plan, seen, width, height, 1, 0),
+            "frames": device.frames(one.plan, seen, width, height, 1),
+            "heat": heat.lines(one.plan, seen, width, height),
+            "strip": strip.lines(one.plan, seen, width, height),
         }
         for name, lines in shown.items():
             assert 0 < len(lines) <= height, name
             for line in lines if width >= 78 else []:
                 assert line.cell_len <= width, (name, line.plain)
-                assert "…" not in line.plain or str(line.style) != "bold", (name, line.plain)
-        text = "\n".join(line.plain for line in shown["overview"])
+                assert "…" not in line.plain or "bold" not in str(line.style), (name, line.plain)
+        text = "\n".join(line.plain for line in shown["plant"])
         assert f"{seen.snapshot.due} due" in text
         assert ("cloud ✗" in text) is (at_ns == 7 * S)
     one.world.close()

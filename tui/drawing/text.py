@@ -1,61 +1,25 @@
 """Words, bars and curves in cells of a terminal.
 
-Belongs here: figures to short text of a known width. Never: what is shown (screens/), colours of a theme
-(app.tcss): styles are names of Textual's.
+Belongs here: figures to short text of a known width. Never: what is shown (screens/), what a state looks like
+(look.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from operator import itemgetter
 
-from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
 from twinloop.scenarios.text.units import show_duration, show_size
 from twinloop.sim.kernel.histogram import NEVER
+from twinloop.tui.drawing import look
 
 BARS = " ▁▂▃▄▅▆▇█"
-OK, BAD, WARN, DIM, HEAD = "green", "red", "yellow", "dim", "bold"
-ON_DARK = TerminalTheme(
-    (18, 18, 18),
-    (224, 224, 224),
-    [
-        (0, 0, 0),
-        (255, 60, 60),
-        (60, 230, 60),
-        (240, 240, 60),
-        (90, 130, 255),
-        (230, 100, 230),
-        (60, 225, 235),
-        (224, 224, 224),
-    ],
-)
-ON_LIGHT = TerminalTheme(
-    (255, 255, 255),
-    (32, 32, 32),
-    [
-        (0, 0, 0),
-        (200, 0, 0),
-        (0, 125, 0),
-        (135, 120, 0),
-        (0, 0, 190),
-        (140, 0, 140),
-        (0, 120, 130),
-        (96, 96, 96),
-    ],
-)
-"""black, red, green, yellow, blue, magenta, cyan, white: of 16 colours the nearest is the one that has the
-name"""
-VERDICT_STYLES = {
-    "PASS": OK,
-    "FAIL": BAD,
-    "NO-DATA": WARN,
-    "UNSURE": WARN,
-    "BROKEN": BAD,
-    "ABORTED": WARN,
-    "INVALID": BAD,
-}
-VERDICT_MARKS = {"PASS": "✓", "FAIL": "✗", "NO-DATA": "?", "UNSURE": "~"}
+OK, BAD, WARN, DIM, HEAD = look.GOOD.style, look.BAD.style, look.LATE.style, look.OFF.style, "bold"
+VERDICT_STYLES = {name: token.style for name, token in look.VERDICTS.items()}
+VERDICT_MARKS = {name: token.sign for name, token in look.VERDICTS.items()}
 
 
 def fit(text: str, width: int) -> str:
@@ -72,6 +36,14 @@ def row(cells: Sequence[tuple[str, int]], style: str = "") -> Text:
         for text, width in cells
     ]
     return Text(" ".join(shown), style=style, no_wrap=True, overflow="crop")
+
+
+def cells_text(cells: Iterable[tuple[str, str]], into: Text | None = None) -> Text:
+    """Cells (sign, style) as text; neighbours of one style are one piece, which is what drawing costs."""
+    out = Text("") if into is None else into
+    for style, some in groupby(cells, key=itemgetter(1)):
+        out.append("".join(sign for sign, _ in some), style)
+    return out
 
 
 def time_text(ns: int) -> str:

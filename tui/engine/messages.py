@@ -142,6 +142,16 @@ class VerbInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """One entry of the timeline: from when until when (-1: it has no end of its own), what, to what."""
+
+    at_ns: int
+    until_ns: int
+    verb: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ready:
     """The scenario is there, gateways have booted."""
 
@@ -162,6 +172,8 @@ class Ready:
     """the tightest bound that an expectation sets to the gateway's latency; 0: none does"""
     budget: str = ""
     """that expectation"""
+    spans: tuple[Span, ...] = ()
+    """the entries of ``coming``, in their order"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,9 +193,13 @@ class LogLine:
     text: str
 
 
+OPEN = "OPEN"
+"""what is said of an expectation that nothing has broken and that can't hold yet"""
+
+
 @dataclass(frozen=True, slots=True)
 class LiveVerdict:
-    """An expectation as it stands now."""
+    """An expectation as it stands now; ``verdict``: that of the run so far, or OPEN."""
 
     text: str
     verdict: str
@@ -257,6 +273,22 @@ class RewindView:
 
 
 @dataclass(frozen=True, slots=True)
+class EntriesView:
+    """The timeline's entries beside those of the plan: (when, what)."""
+
+    stamped: tuple[tuple[int, str], ...]
+    """those that were done live, as a file has them"""
+    happened: tuple[tuple[int, str], ...]
+    """those that have begun"""
+    due: tuple[tuple[int, str], ...]
+    """those that an event has brought about and that haven't begun"""
+    spans: tuple[Span, ...]
+    """all that have begun, or that an event or somebody at the keys has brought about"""
+    left: tuple[int, ...]
+    """how often each of the plan's reactions may still happen, in their order"""
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """Everything that screens show. ``mode``: playing, paused, rewinding, over; ``latency``: (from, p50, p99)
     of windows; -1: nothing."""
@@ -279,9 +311,9 @@ class View:
     latency: tuple[tuple[int, int, int], ...]
     slowest: tuple[Slow, ...]
     instances: tuple[InstanceRow, ...]
-    stamped: tuple[tuple[int, str], ...]
-    happened: tuple[tuple[int, str], ...]
-    """(when, what) of entries that have begun"""
+    entries: EntriesView
+    wrong: tuple[tuple[int, tuple[int, ...]], ...] = ()
+    """(from, points by fleet that ended as missed or lost) of each window of ``latency`` that has some"""
     device: DeviceView | None = None
     verdict: str = ""
     """once it is over; so the trace's digest"""

@@ -15,7 +15,7 @@ from twinloop.sim.gateway.gateway import Gateway
 from twinloop.sim.model.spec import DeviceSpec, WorldSpec
 from twinloop.sim.trouble.verbs import VERBS
 from twinloop.sim.world import World
-from twinloop.tui.engine.messages import DeviceInfo, GatewayInfo, KeyInfo, Ready, VerbInfo
+from twinloop.tui.engine.messages import DeviceInfo, GatewayInfo, KeyInfo, Ready, Span, VerbInfo
 
 FOR_EXAMPLE = "20 s"
 
@@ -60,6 +60,10 @@ def ready(loaded: Loaded, world: World, expectations: list[Expectation], kinds: 
         tuple(kinds),
         budget_ns,
         budget,
+        tuple(
+            Span(action.at_ns, -1 if action.until_ns is None else action.until_ns, action.verb, action.target)
+            for action in sorted(spec.timeline, key=lambda one: (one.at_ns, one.verb, one.target))
+        ),
     )
 
 

@@ -7,9 +7,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from twinloop.scenarios.judging.expectation import Expectation
+from twinloop.scenarios.judging.judged import Judged
+from twinloop.scenarios.judging.verdict import Verdict
 from twinloop.scenarios.report.console import measured_text
+from twinloop.sim.model.spec import Action, WorldSpec
 from twinloop.sim.snapshot import take
-from twinloop.tui.engine.messages import InstanceRow, LiveVerdict, Look, RewindView, View
+from twinloop.tui.engine.messages import (
+    OPEN,
+    EntriesView,
+    InstanceRow,
+    LiveVerdict,
+    Look,
+    RewindView,
+    Span,
+    View,
+)
 
 if TYPE_CHECKING:
     from twinloop.tui.engine.engine import Engine
@@ -31,7 +44,7 @@ def view(engine: Engine, look: Look) -> View:
         speed=float(engine.speed) if paced and engine.speed is not None else None,
         lag_ns=(engine.pacer.lag.percentile(990) or 0) if paced else 0,
         verdicts=tuple(
-            LiveVerdict(one.expectation.text, one.verdict.value, measured_text(one))
+            _verdict(one, engine.mode == "over", _starts_ns(one.expectation, world.spec) > now)
             for one in engine.judge.judge()
         ),
         log=watch.lines(look.line),
@@ -46,8 +59,14 @@ def view(engine: Engine, look: Look) -> View:
             InstanceRow(gateway, name, m.calls, m.fuel, m.cpu_ns, sum(m.faults.values()))
             for gateway, name, m in meters
         ),
-        stamped=tuple((action.at_ns, _shown(entry)) for action, entry in engine.live.entries),
-        happened=tuple(watch.happened),
+        entries=EntriesView(
+            stamped=tuple((action.at_ns, _shown(entry)) for action, entry in engine.live.entries),
+            happened=tuple(watch.happened),
+            due=tuple(one for one in watch.due if one[0] > world.env.now),
+            spans=(*watch.spans, *(_span(action) for action, _ in engine.live.entries[engine.live.begun :])),
+            left=world.timeline.left(),
+        ),
+        wrong=watch.wrong(),
         device=watch.device(look.device) if 0 <= look.device < count else None,
         verdict=f"{engine.verdict}: {engine.broken}" if engine.broken else engine.verdict,
         digest=engine.digest() if engine.mode == "over" and not engine.broken else "",
@@ -58,6 +77,29 @@ def view(engine: Engine, look: Look) -> View:
             marks=() if engine.marks is None else tuple(mark.at_ns for mark in engine.marks.kept),
         ),
     )
+
+
+def _span(action: Action) -> Span:
+    return Span(action.at_ns, -1 if action.until_ns is None else action.until_ns, action.verb, action.target)
+
+
+def _starts_ns(expectation: Expectation, spec: WorldSpec) -> int:
+    """When the phase begins of which it speaks; 0: it speaks of the whole run."""
+    named = dict(expectation.keys).get("phase") or expectation.event.partition("phase ")[2]
+    return next((phase.start_ns for phase in spec.phases if phase.name == named), 0)
+
+
+def _verdict(one: Judged, over: bool, coming: bool) -> LiveVerdict:
+    """``coming``: it speaks of a phase that hasn't begun, so that nothing can be said of it yet. A count that
+    is too low can still grow while the run goes on."""
+    text, measured = one.expectation.text, measured_text(one)
+    if coming and not over:
+        return LiveVerdict(text, OPEN, "not begun")
+    grows = one.expectation.statistic == "count" and one.expectation.operator in (">=", ">", "==")
+    too_low = one.measured is not None and one.measured < one.expectation.bound
+    if not over and grows and too_low and one.verdict is Verdict.FAIL:
+        return LiveVerdict(text, OPEN, measured)
+    return LiveVerdict(text, one.verdict.value, measured)
 
 
 def _shown(entry: dict[str, Any]) -> str:

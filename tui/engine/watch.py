@@ -15,6 +15,7 @@ from typing import Any
 from twinloop.components.host.batch import Batch
 from twinloop.components.host.outcome import Fault
 from twinloop.devices.model.misbehaviour import Spread
+from twinloop.scenarios.text.units import show_duration
 from twinloop.sim.accounts.ledger import End
 from twinloop.sim.accounts.ledger import Row as Sample
 from twinloop.sim.gateway.poller import Poller
@@ -23,8 +24,9 @@ from twinloop.sim.gateway.slot import Slot
 from twinloop.sim.kernel.clock import Environment, Event
 from twinloop.sim.kernel.histogram import Histogram
 from twinloop.sim.kernel.trace import KINDS, Record
+from twinloop.sim.model.spec import Action
 from twinloop.sim.world import World
-from twinloop.tui.engine.messages import DeviceRow, DeviceView, Frame, LogLine, Slow
+from twinloop.tui.engine.messages import DeviceRow, DeviceView, Frame, LogLine, Slow, Span
 from twinloop.tui.engine.rates import Rates
 
 LOG_MAX = 2000
@@ -77,12 +79,17 @@ class Watch:
         self.values: list[tuple[float | None, int, int]] = [(None, 0, -1)] * count
         self.happened: deque[tuple[int, str]] = deque(maxlen=HAPPENED_MAX)
         """(when, what) of the timeline's entries that have begun, those after an event too"""
-        world.timeline.on_begin.append(
-            lambda action: self.happened.append((world.env.now, f"{action.verb} {action.target}"))
-        )
+        self._begun: dict[tuple[int, str, str], int] = {}
+        """(when, what, to what) of those and of the ones that an event has brought about -> until when"""
+        world.timeline.on_begin.append(self._began)
+        self.due: deque[tuple[int, str]] = deque(maxlen=HAPPENED_MAX)
+        """(when, what) of entries that an event has put on the timeline, those that have begun too"""
+        world.timeline.on_due.append(self._is_due)
         self._history: list[deque[tuple[float, ...]]] = [deque(maxlen=depth) for _ in range(count)]
         self._window_ns = max(1_000_000_000, world.spec.duration_ns // WINDOWS_MAX)
         self._windows: dict[int, Histogram] = {}
+        self._wrong: dict[int, list[int]] = {}
+        """window -> points by fleet that were missed or lost"""
         self._slowest: list[tuple[int, int, Slow]] = []
         self._order = 0
         self._fleet_of = [device.fleet for device in world.spec.devices]
@@ -103,6 +110,20 @@ class Watch:
                 self._pollers.setdefault(poller.index, []).append(poller)
 
     # ---- listening -------------------------------------------------------------------------------
+    def _began(self, action: Action) -> None:
+        self.happened.append((self.world.env.now, f"{action.verb} {action.target}"))
+        self._remember(action)
+
+    def _is_due(self, action: Action) -> None:
+        self.due.append((action.at_ns, f"{action.verb} {action.target}"))
+        self._remember(action)
+
+    def _remember(self, action: Action) -> None:
+        until_ns = -1 if action.until_ns is None else action.until_ns
+        self._begun[action.at_ns, action.verb, action.target] = until_ns
+        if len(self._begun) > HAPPENED_MAX:
+            del self._begun[next(iter(self._begun))]
+
     def _took(self, records: list[Record]) -> None:
         for record in records:
             kind = record[1]
@@ -134,11 +155,15 @@ class Watch:
         for key, names in (
             ("gateway", [gateway.name for gateway in self.world.gateways]),
             ("device", self.world.ledger.names),
+            (
+                "pair",
+                [f"{pair.standby.of} and {pair.name}" for pair in self.world.spec.gateways if pair.standby],
+            ),
         ):
             value = fields.get(key)
             if isinstance(value, int) and 0 <= value < len(names):
                 fields[key] = names[value]
-        return " ".join(str(value) for key, value in fields.items() if value != "" and key != "mask")
+        return " ".join(_shown(key, value) for key, value in fields.items() if value != "" and key != "mask")
 
     def _batch(self, poller: Reader, row: Sample, batch: Batch) -> None:
         now, index = self.world.env.now, poller.index
@@ -169,6 +194,12 @@ class Watch:
         self._windows.setdefault(due_ns // self._window_ns, Histogram()).never += points
 
     def _ended(self, row: Sample, mask: int, end: End, cause: str) -> None:
+        if end is End.MISSED or end is End.LOST:
+            window = row.due_ns // self._window_ns
+            counts = self._wrong.get(window)
+            if counts is None:
+                counts = self._wrong[window] = [0] * len(self.world.spec.fleets)
+            counts[self._fleet_of[row.device]] += mask.bit_count()
         if end is End.MISSED:
             value, _, when = self.values[row.device]
             self.values[row.device] = value, 0x80310000, when
@@ -188,6 +219,17 @@ class Watch:
         return tuple(
             (w * self._window_ns, rank(h, 500), rank(h, 990)) for w, h in sorted(self._windows.items())
         )
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        """Entries that have begun, or that an event has brought about, with their ends."""
+        return tuple(
+            Span(at_ns, until_ns, verb, target) for (at_ns, verb, target), until_ns in self._begun.items()
+        )
+
+    def wrong(self) -> tuple[tuple[int, tuple[int, ...]], ...]:
+        """(from, points by fleet that were missed or lost) of each window that has some."""
+        return tuple((w * self._window_ns, tuple(counts)) for w, counts in sorted(self._wrong.items()))
 
     def slowest(self) -> tuple[Slow, ...]:
         """The slowest first."""
@@ -235,6 +277,15 @@ class Watch:
         for poller in self._pollers.get(index, [])[:1]:
             self._port = _Tapped(self.world.env, poller, index)
             poller.port = self._port
+
+
+def _shown(key: str, value: object) -> str:
+    """A field of a record for people: times have a unit, and names of figures don't end in theirs."""
+    if isinstance(value, int) and (key == "ns" or key.endswith("_ns")):
+        return show_duration(value)
+    if key == "detail":
+        return " ".join(word.removesuffix("_ns").replace("_", " ") for word in str(value).split())
+    return str(value)
 
 
 class _Tapped:

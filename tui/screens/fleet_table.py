@@ -1,30 +1,38 @@
-"""The table of devices: only the lines that are seen are made, so that twenty thousand cost what twenty do.
+"""The table of devices. Only the rows that are seen are made, so that twenty thousand cost what twenty do; a
+table of Textual's own renders each cell by itself, which takes several times as long where every row changes.
 
-Belongs here: which devices are shown, in which order, and their lines. Never: what a device is
+Belongs here: which devices are shown, in which order, and their rows. Never: what a device is
 (screens/device.py).
 """
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.console import Group
 from rich.text import Text
 from textual.widget import Widget
 
-from twinloop.tui.drawing.text import BAD, DIM, HEAD, WARN, count_text, number, row, sparkline, time_text
+from twinloop.tui.drawing.look import BAD, GOOD, LATE, OFF, Token
+from twinloop.tui.drawing.text import count_text, number, row, sparkline, time_text
 
 if TYPE_CHECKING:
     from textual import events
 
     from twinloop.tui.engine.messages import Ready, View
 
-ORDERS = ("name", "missed", "lost", "age")
-HEADS = ("device", "protocol", "value", "unit", "age", "missed", "lost", "driver", "faults", "values")
-WIDTHS, NARROW = (16, 10, -12, 6, -9, -8, -6, 11, 14, 16), (10, 10, -9, 4, -7, -6, -5, 6, 6, 6)
-"""of its columns; the others where there are fewer than 117 cells"""
+ORDERS = ("device", "missed", "lost", "age")
+"""columns that a key goes through; a click on a head sorts by any"""
+HEADS = ("", "device", "protocol", "value", "unit", "age", "missed", "lost", "driver", "faults", "values")
+WIDTHS, NARROW = (1, 16, 12, -10, 6, -8, -7, -6, 11, 12, 16), (1, 16, 0, -9, 4, -8, -6, -5, 10, 8, 0)
+"""of its columns, to the right where negative, none where 0; the others where there are fewer cells. The last
+one has what is left"""
+SPARK_MAX = 24
+"""values that the engine sends of each device"""
 STATES = ("down", "starting", "ready", "backoff", "quarantined")
+SORTABLE = ("device", "protocol", "age", "missed", "lost", "driver")
 
 
 class TableOwner(Protocol):
@@ -46,12 +54,12 @@ class TableOwner(Protocol):
         """Another one is chosen."""
         ...
 
-    def spent(self, seconds: float) -> None:
-        """Drawing took so long."""
+    def action_open(self) -> None:
+        """The chosen one is shown."""
         ...
 
-    def instead(self, width: int) -> list[Text]:
-        """What is shown while there is no plan."""
+    def spent(self, seconds: float) -> None:
+        """Drawing took so long."""
         ...
 
 
@@ -64,37 +72,62 @@ class FleetTable(Widget):
         super().__init__(id="table")
         self._owner = owner
         self.wanted = ""
-        self._order = 0
+        self._order, self._turned = "device", False
+        self._lines: list[Text] = []
+        self._chosen: tuple[tuple[int, ...], list[int], tuple[Any, ...]] = ((), [], ())
+        """what was asked for last, by identity; what was found; and that again, so that it stays there"""
 
+    # ---- which, in which order -------------------------------------------------------------------
     def chosen(self) -> list[int]:
         """Devices in the order in which they are shown."""
         plan, view = self._owner.plan, self._owner.view
         if plan is None or view is None:
             return []
-        wanted, columns = self.wanted, view.snapshot.devices
+        asked = view, self.wanted, self._order, self._turned
+        if self._chosen[0] != tuple(map(id, asked)):
+            self._chosen = tuple(map(id, asked)), self._find(plan, view), asked
+        return self._chosen[1]
+
+    def _find(self, plan: Ready, view: View) -> list[int]:
+        wanted = self.wanted
         found = [
             i
             for i, one in enumerate(plan.devices)
-            if wanted in one.name or wanted in one.fleet or wanted in one.protocol
+            if not wanted or wanted in one.name or wanted in one.fleet or wanted in one.protocol
         ]
-        if ORDERS[self._order] == "missed":
-            found.sort(key=lambda i: -int(columns.missed[i]))
-        elif ORDERS[self._order] == "lost":
-            found.sort(key=lambda i: -int(columns.lost[i]))
-        elif ORDERS[self._order] == "age":
-            found.sort(key=lambda i: view.values[i][2])
+        key = self._key(plan, view)
+        if key is not None:
+            found.sort(key=key)
+        if self._turned:
+            found.reverse()
         return found
+
+    def _key(self, plan: Ready, view: View) -> Callable[[int], Any] | None:
+        """What it is sorted by: the worst first; None: the order of the file."""
+        columns = view.snapshot.devices
+        keys: dict[str, Callable[[int], Any]] = {
+            "missed": lambda i: -int(columns.missed[i]),
+            "lost": lambda i: -int(columns.lost[i]),
+            "age": lambda i: view.values[i][2],
+            "protocol": lambda i: plan.devices[i].protocol,
+            "driver": lambda i: STATES[int(columns.state[i])],
+        }
+        return keys.get(self._order)
 
     def filter(self, wanted: str) -> None:
         """Only those with that in them."""
         self.wanted = wanted.strip()
-        self.refresh()
+        self.redraw()
 
-    def sort(self) -> None:
+    def sort_next(self) -> None:
         """By the next column."""
-        self._order = (self._order + 1) % len(ORDERS)
-        self._owner.say(f"sorted by {ORDERS[self._order]}")
-        self.refresh()
+        at = ORDERS.index(self._order) if self._order in ORDERS else -1
+        self._sort_by(ORDERS[(at + 1) % len(ORDERS)], False)
+
+    def _sort_by(self, name: str, turned: bool) -> None:
+        self._order, self._turned = name, turned
+        self._owner.say(f"sorted by {name}{', turned round' if turned else ''}")
+        self.redraw()
 
     def move(self, by: int) -> None:
         """Another line."""
@@ -102,13 +135,16 @@ class FleetTable(Widget):
         if shown:
             at = shown.index(self._owner.device) if self._owner.device in shown else 0
             self._owner.choose(shown[max(0, min(len(shown) - 1, at + by))])
-            self.refresh()
+            self.redraw()
 
-    def seen(self) -> tuple[int, ...]:
-        """Devices whose lines are there to see."""
-        shown, first = self._window()
-        return tuple(shown[first : first + max(1, self.size.height - 2)])
+    @property
+    def note(self) -> str:
+        """How many there are, and by what they are sorted."""
+        count = 0 if self._owner.plan is None else len(self._owner.plan.devices)
+        wanted = f', with "{self.wanted}"' if self.wanted else ""
+        return f"{len(self.chosen())} of {count} devices, by {self._order}{wanted}"
 
+    # ---- the mouse -------------------------------------------------------------------------------
     def on_mouse_scroll_down(self, _: events.MouseScrollDown) -> None:
         """Three lines on."""
         self.move(3)
@@ -118,65 +154,118 @@ class FleetTable(Widget):
         self.move(-3)
 
     def on_click(self, event: events.Click) -> None:
-        """The line that was pointed at."""
+        """A head sorts by its column, once more turns it round; a line is chosen, twice shows it."""
+        if event.y == 0:
+            name = self._head_at(event.x)
+            if name in SORTABLE:
+                self._sort_by(name, name == self._order and not self._turned)
+            return
         shown, first = self._window()
-        if 1 <= event.y < 1 + len(shown) - first:
+        if first + event.y - 1 < len(shown):
             self._owner.choose(shown[first + event.y - 1])
-            self.refresh()
+            self.redraw()
+            if event.chain > 1:
+                self._owner.action_open()
+
+    def _head_at(self, x: int) -> str:
+        begins = 0
+        for name, size in zip(HEADS, self._widths(), strict=True):
+            if size and begins <= x <= begins + abs(size):
+                return name
+            begins += abs(size) + 1 if size else 0
+        return ""
+
+    # ---- the rows --------------------------------------------------------------------------------
+    def seen(self) -> tuple[int, ...]:
+        """Devices whose lines are there to see."""
+        shown, first = self._window()
+        return tuple(shown[first : first + self._room])
+
+    @property
+    def _room(self) -> int:
+        return max(1, self.size.height - 1)
 
     def _window(self) -> tuple[list[int], int]:
         shown = self.chosen()
-        room = max(1, self.size.height - 2)
         at = shown.index(self._owner.device) if self._owner.device in shown else 0
-        return shown, max(0, min(at - room // 2, len(shown) - room))
+        return shown, max(0, min(at - self._room // 2, len(shown) - self._room))
+
+    def on_resize(self) -> None:
+        """As many rows as there is room for."""
+        self.redraw()
+
+    def redraw(self) -> None:
+        """Drawn anew if any line is another than before."""
+        before = self._lines
+        self._make()
+        if before != self._lines:
+            self.refresh()
 
     def render(self) -> Group:
         """What there is to see."""
-        began = time.perf_counter()
-        lines = self._lines()
-        self._owner.spent(time.perf_counter() - began)
-        return Group(*lines)
+        return Group(*self._lines)
 
-    def _lines(self) -> list[Text]:
-        """A head, the lines that are seen, how many there are."""
+    def _make(self) -> None:
         plan, view = self._owner.plan, self._owner.view
-        instead = self._owner.instead(self.size.width)
-        if instead or plan is None or view is None:
-            return instead
-        shown, _ = self._window()
-        widths = NARROW if self.size.width < sum(map(abs, WIDTHS)) + len(WIDTHS) - 1 else WIDTHS
-        out = [row(list(zip(HEADS, widths, strict=True)), HEAD)]
+        if plan is None or view is None or not self.size.width:
+            return
+        began = time.perf_counter()
+        widths = self._widths()
         rows = {one.index: one for one in view.rows}
+        self._lines = [
+            self._heads(widths),
+            *(self._row(plan, view, i, rows.get(i), widths) for i in self.seen()),
+        ]
+        self._owner.spent(time.perf_counter() - began)
+
+    def _widths(self) -> tuple[int, ...]:
+        spare = self.size.width - sum(map(abs, WIDTHS)) - len(WIDTHS) + 1
+        return (*WIDTHS[:-1], min(SPARK_MAX, WIDTHS[-1] + spare)) if spare >= 0 else NARROW
+
+    def _heads(self, widths: tuple[int, ...]) -> Text:
+        cells = []
+        for name, size in zip(HEADS, widths, strict=True):
+            fits = name == self._order and len(name) < abs(size)
+            sign = "" if not fits else "▴" if self._turned else "▾"
+            if size:
+                cells.append((name + sign, size))
+        return row(cells, "bold cyan")
+
+    def _row(self, plan: Ready, view: View, i: int, more: Any, widths: tuple[int, ...]) -> Text:
         columns, now = view.snapshot.devices, view.snapshot.now_ns
-        for i in self.seen():
-            device, (value, status, when) = plan.devices[i], view.values[i]
-            state = STATES[int(columns.state[i])]
-            age = time_text(now - when) if when >= 0 else "-"
-            faults = ", ".join(rows[i].faults) if i in rows else ""
-            spark = sparkline(rows[i].history, widths[-1]) if i in rows else ""
-            counts = (count_text(int(column[i])) for column in (columns.missed, columns.lost))
-            cells = (
-                device.name,
-                device.protocol,
-                number(value),
-                device.points[0][2],
-                age,
-                *counts,
-                state,
-                faults,
-                spark,
-            )
-            style = (
-                BAD
-                if columns.lost[i] or state == "quarantined"
-                else WARN
-                if status >> 31 or faults or state != "ready"
-                else ""
-            )
-            line = list(zip(cells, widths, strict=True))
-            out.append(row(line, f"{style} reverse".strip() if i == self._owner.device else style))
-        note = f"{len(shown)} of {len(plan.devices)} devices, by {ORDERS[self._order]}" + (
-            f', with "{self.wanted}"' if self.wanted else ""
+        device, (value, status, when) = plan.devices[i], view.values[i]
+        state = STATES[int(columns.state[i])]
+        faults = "" if more is None else ", ".join(more.faults)
+        token = _token(int(columns.lost[i]), state, status, faults)
+        cells = (
+            token.sign,
+            device.name,
+            device.protocol,
+            number(value),
+            device.points[0][2],
+            time_text(now - when) if when >= 0 else "-",
+            count_text(int(columns.missed[i])),
+            count_text(int(columns.lost[i])),
+            state,
+            faults,
+            "" if more is None or not widths[-1] else sparkline(more.history, widths[-1]),
         )
-        out.append(Text(note, style=DIM))
-        return out
+        style = "" if token is GOOD else token.style
+        line = row([one for one in zip(cells, widths, strict=True) if one[1]], style)
+        line.stylize(token.style, 0, 1)
+        if token is GOOD and widths[-1]:
+            line.stylize("cyan", len(line) - widths[-1])
+        if i == self._owner.device:
+            line = Text(line.plain, style=style)
+            line.pad_right(max(0, self.size.width - line.cell_len))
+            line.stylize("reverse")
+        return line
+
+
+def _token(lost: int, state: str, status: int, faults: str) -> Token:
+    """How a device is: bad when something of it is lost, late when it isn't well."""
+    if lost or state == "quarantined":
+        return BAD
+    if state == "down":
+        return OFF
+    return LATE if status >> 31 or faults or state != "ready" else GOOD

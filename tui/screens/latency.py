@@ -6,120 +6,162 @@ Belongs here: those lines.
 
 from __future__ import annotations
 
+import math
+import re
+import textwrap
+
 from rich.text import Text
 
 from twinloop.sim.accounts.latency import STAGES
-from twinloop.tui.drawing.text import BAD, DIM, HEAD, OK, clock_text, curve, fit, row, time_text
+from twinloop.sim.kernel.histogram import NEVER
+from twinloop.tui.drawing import plot
+from twinloop.tui.drawing.look import BAD, GOOD
+from twinloop.tui.drawing.text import DIM, HEAD, row, time_text
 from twinloop.tui.engine.messages import Ready, Slow, View
+from twinloop.tui.screens import strip
 
 COLOURS = ("magenta", "cyan", "blue", "green", "yellow", "red")
-"""of the stages"""
+FILLS = ("▒", "█", "▓", "▚", "░", "▞")
+"""of the stages: none is told by its colour alone"""
 TABLE = (("stage", 10), ("p50", -9), ("p95", -9), ("p99", -9))
-NAMES = 16
-STACK_MAX = 36
+NAMES, NARROW = 16, 13
+"""cells of a device's name"""
+STACK_MIN = 10
+"""cells of a sample's stages, below which they aren't drawn"""
 
 
-def lines(plan: Ready, view: View, width: int, height: int) -> list[Text]:
-    """All of it."""
-    plot = 5 if height >= 30 else 3
-    out = [*_over_time(view, width, plot), *_stages(plan, view, width)]
-    for text in dict.fromkeys(one.band for one in plan.gateways):
-        out.append(Text(fit(text, width), style=DIM))
-    stack = max(10, min(STACK_MAX, width - NAMES - 6 - 10 - 14 - 5))
-    out.append(
-        row(
-            [
-                ("slowest", NAMES),
-                ("k", -6),
-                ("took", -10),
-                (" most of it", 14),
-                ("where its time went", stack),
-            ],
-            HEAD,
-        )
+def over_time(plan: Ready, view: View, width: int, height: int) -> list[Text]:
+    """p99 of the gateway's latency, the tightest limit, and where something was wrong."""
+    windows = [(window[0], math.nan if window[2] < 0 else float(window[2])) for window in view.latency]
+    now = max(0, view.snapshot.now_ns)
+    known = [(at, value) for at, value in windows if math.isfinite(value)]
+    to_ns = max(plan.duration_ns if not windows else max(now, windows[-1][0]), 1)
+    spans = {**dict.fromkeys(plan.spans), **dict.fromkeys(view.entries.spans)}
+    shades = tuple((one.at_ns, max(one.at_ns, one.until_ns)) for one in spans if one.at_ns <= now)
+    axes = plot.Axes(
+        0,
+        to_ns,
+        time_text_of,
+        lambda at_ns: strip.short_clock(at_ns // 10**9),
+        float(plan.budget_ns) if plan.budget_ns else math.nan,
+        shades,
+        now,
+        from_zero=True,
+        reddens="{" not in plan.budget,
     )
-    out += [_slow(plan, slow, stack) for slow in view.slowest[: max(1, height - len(out))]]
-    return out[:height]
+    said = (
+        f"{time_text(round(known[-1][1]))} at {strip.short_clock(known[-1][0] // 10**9)}"
+        if known
+        else "nothing yet"
+    )
+    of = re.search(r"\{.*\}", plan.budget)
+    limit = f", limit {time_text(plan.budget_ns)} {of[0] if of else ''}".rstrip() if plan.budget_ns else ""
+    head = Text.assemble(("p99 ", HEAD), (said, ""), (limit, DIM))
+    return [head, *plot.lines(windows, axes, width, height - 1)][:height]
 
 
-def _over_time(view: View, width: int, plot: int) -> list[Text]:
-    windows = view.latency
-    out = []
-    for name, at, size in (("p99", 2, plot), ("p50", 1, 1 if plot < 5 else 2)):
-        values = [float("nan") if window[at] < 0 else float(window[at]) for window in windows]
-        known = [window[at] for window in windows if window[at] >= 0]
-        span = f"{time_text(min(known))} to {time_text(max(known))}" if known else "nothing yet"
-        when = f", until {clock_text(windows[-1][0])}" if known else ""
-        out.append(Text.assemble((f"{name} of the gateway's latency", HEAD), (f"{when}: {span}", DIM)))
-        out += [Text(line, style="cyan", no_wrap=True) for line in curve(values, width - 1, size)]
-    return out
+def time_text_of(value: float) -> str:
+    """A value of the axis."""
+    return time_text(round(value))
 
 
-def _stages(plan: Ready, view: View, width: int) -> list[Text]:
-    """A table, and beside it the stages' p99 one after another, as far as the budget or beyond."""
+def budget(plan: Ready | None) -> str:
+    """The tightest limit, as a title."""
+    if plan is None:
+        return "Stages"
+    if not plan.budget_ns:
+        return "Stages; no expectation bounds the gateway's latency"
+    return f"Stages; budget {time_text(plan.budget_ns)}: {plan.budget}"
+
+
+def stages(plan: Ready, view: View, width: int, height: int) -> list[Text]:
+    """A waterfall: each stage's p99 begins where the one before it ends, as far as the budget or beyond."""
     latency = dict(view.snapshot.latency)
     wide = max(2, width - sum(abs(size) + 1 for _, size in TABLE) - 1)
     spent = [max(0, latency[name][2]) for name in STAGES]
-    whole = max(
-        1, plan.budget_ns, sum(spent), latency["gateway"][2] if latency["gateway"][2] < 1 << 60 else 0
-    )
+    top = latency["gateway"][2] if latency["gateway"][2] < NEVER else 0
+    whole = max(1, plan.budget_ns, sum(spent), top)
     end = round(plan.budget_ns / whole * (wide - 1))
-    budget = (
-        f"{time_text(plan.budget_ns)}: {plan.budget}"
-        if plan.budget_ns
-        else "no expectation bounds the gateway's latency"
-    )
-    out = [
-        Text.assemble(("budget ", HEAD), (budget, DIM)),
-        row([*TABLE, (f"0 to {time_text(whole)}", wide)], HEAD),
-    ]
+    head = [row([*TABLE, (f"0 to {time_text(whole)}", wide)], f"{HEAD} {DIM}")]
+    out = []
     begun = 0
     for name in ("gateway", *STAGES, "cloud"):
-        p50, p95, p99 = latency[name]
-        cells = row(
-            [(name, 10), (time_text(p50), -9), (time_text(p95), -9), (time_text(p99), -9)],
-            HEAD if name == "gateway" else "",
-        )
-        marks = [" "] * wide
-        style = ""
+        ranks = [(time_text(value), -9) for value in latency[name]]
+        cells = row([(name, 10), *ranks], HEAD if name == "gateway" else "")
+        marks, style = [" "] * wide, ""
         if name in STAGES:
             index = STAGES.index(name)
             first, last = begun / whole, (begun + spent[index]) / whole
             begun += spent[index]
-            style = COLOURS[index]
+            style, fill = COLOURS[index], FILLS[index]
         else:
-            first, last = 0.0, min(1.0, max(0, p99) / whole) if name == "gateway" else 0.0
-            style = BAD if plan.budget_ns and p99 > plan.budget_ns else OK
-        for at in range(
-            round(first * (wide - 1)),
-            max(round(last * (wide - 1)), round(first * (wide - 1)) + (last > first)),
-        ):
-            marks[min(at, wide - 1)] = "█"
+            first, last = 0.0, min(1.0, max(0, latency[name][2]) / whole) if name == "gateway" else 0.0
+            style, fill = (
+                BAD.style if plan.budget_ns and latency[name][2] > plan.budget_ns else GOOD.style,
+                "█",
+            )
+        start = round(first * (wide - 1))
+        for at in range(start, max(round(last * (wide - 1)), start + (last > first))):
+            marks[min(at, wide - 1)] = fill
         bar = Text("".join(marks), style=style)
         if plan.budget_ns:
-            bar = Text.assemble(
-                bar[:end], ("│", HEAD if marks[end] == " " else f"bold white on {style}"), bar[end + 1 :]
-            )
+            bar = Text.assemble(bar[:end], ("│", HEAD), bar[end + 1 :])
         out.append(Text.assemble(cells, " ", bar))
-    return out
+    bands = [
+        Text(line, style=DIM)
+        for text in dict.fromkeys(one.band for one in plan.gateways)
+        for line in textwrap.wrap(text, width)
+    ]
+    return [*head, *out, *bands][:height]
+
+
+def slowest(plan: Ready, view: View, width: int, height: int) -> list[Text]:
+    """The slowest samples, and which stages took how much of each."""
+    stack = width - NAMES - 6 - 10 - 14 - 5
+    if stack < STACK_MIN:
+        heads = [("slowest", NARROW), ("took", -9), (" most of it", width - NARROW - 11)]
+        few = (row(_cells(plan, slow, heads)) for slow in view.slowest[: height - 1])
+        return [row(heads, f"{HEAD} {DIM}"), *few][:height]
+    heads = [
+        ("slowest", NAMES),
+        ("k", -6),
+        ("took", -10),
+        (" most of it", 14),
+        ("where its time went", stack),
+    ]
+    out = [row(heads, f"{HEAD} {DIM}")]
+    return [*out, *(_slow(plan, slow, stack) for slow in view.slowest[: height - 1])][:height]
+
+
+def _most(slow: Slow) -> str:
+    """The stage that took most of it, and how much."""
+    if not any(slow.spent_ns):
+        return " -"
+    stage = max(range(len(STAGES)), key=lambda i: slow.spent_ns[i])
+    return f" {STAGES[stage]} {100 * slow.spent_ns[stage] // max(1, sum(slow.spent_ns))} %"
+
+
+def _cells(plan: Ready, slow: Slow, heads: list[tuple[str, int]]) -> list[tuple[str, int]]:
+    name = plan.devices[slow.device].name
+    return [
+        (text, size)
+        for text, (_, size) in zip((name, time_text(slow.total_ns), _most(slow)), heads, strict=True)
+    ]
 
 
 def _slow(plan: Ready, slow: Slow, wide: int) -> Text:
-    stage = max(range(len(STAGES)), key=lambda i: slow.spent_ns[i])
-    most = f" {STAGES[stage]}" if any(slow.spent_ns) else " -"
-    share = f"{100 * slow.spent_ns[stage] // max(1, sum(slow.spent_ns))} %" if any(slow.spent_ns) else ""
-    k = str(slow.k) if slow.k >= 0 else "-"
     cells = [
         (plan.devices[slow.device].name, NAMES),
-        (k, -6),
+        (str(slow.k) if slow.k >= 0 else "-", -6),
         (time_text(slow.total_ns), -10),
-        (f"{most} {share}", 14),
+        (_most(slow), 14),
     ]
     stack = Text()
     begun, whole = 0, max(1, sum(slow.spent_ns))
-    for name, spent, colour in zip(STAGES, slow.spent_ns, COLOURS, strict=True):
+    for name, spent, colour, fill in zip(STAGES, slow.spent_ns, COLOURS, FILLS, strict=True):
         first, last = round(begun / whole * wide), round((begun + spent) / whole * wide)
-        # a letter: colours alone aren't seen by everybody, nor everywhere
-        stack.append(name[0] * (last - first), colour)
+        room = last - first
+        named = f"{name} " if room >= len(name) + 2 else ""
+        stack.append(named + fill * (room - len(named)), colour)
         begun += spent
     return Text.assemble(row(cells), " ", stack)

@@ -1,108 +1,39 @@
-"""Overview: what is there and how it is, headline figures, expectations as they stand, the log.
+"""Overview: headline figures, expectations as they stand, and what happened.
 
-Belongs here: those lines.
+Belongs here: those lines. Never: the drawing of the plant (plant.py), the strip of time (strip.py).
 """
 
 from __future__ import annotations
 
-import numpy as np
+import textwrap
+
 from rich.text import Text
 
-from twinloop.scenarios.text.words import number_of
-from twinloop.tui.drawing.text import (
-    BAD,
-    DIM,
-    HEAD,
-    OK,
-    VERDICT_MARKS,
-    VERDICT_STYLES,
-    WARN,
-    clock_text,
-    count_text,
-    fit,
-    rate_text,
-    row,
-    time_text,
-)
+from twinloop.tui.drawing.look import BAD as BAD_TOKEN
+from twinloop.tui.drawing.look import VERDICTS
+from twinloop.tui.drawing.text import BAD, DIM, HEAD, OK, WARN, clock_text, fit, time_text
 from twinloop.tui.engine.messages import LiveVerdict, Ready, View
+from twinloop.tui.screens import plant
 
-HEADS = ("fleet", "devices", "points/s", "missed", "lost", "link", "gateway", "uplink", "cloud/s")
-WIDTHS = (10, -7, -8, -6, -5, 9, 9, 9, -7)
-WIDE = (16, -8, -9, -9, -8, 16, 18, 16, -9)
-"""where they fit"""
-LOG_LINES = 5
-"""at least, if there are so many"""
 MEASURED = 12
 """cells of a measured value"""
 
 
-def lines(plan: Ready, view: View, width: int, height: int) -> list[Text]:
-    """All of it."""
-    top = [
-        *_topology(plan, view, width, max(2, (height - 7) // 3)),
-        Text(""),
-        *_figures(view, width),
-        Text(""),
-    ]
-    top += _expectations(view, width, max(2, height - len(top) - 1 - LOG_LINES))
-    left = max(3, height - len(top) - 1)
-    return [*top, row([("what happened", width)], HEAD), *log_lines(view, width, left)][:height]
+TOGETHER_NS = 100_000_000
+"""between two lines of the log that may be one"""
 
 
-def _topology(plan: Ready, view: View, width: int, most: int) -> list[Text]:
-    """From the fleets over links and gateways to the cloud, in the order of the file; those in trouble first
-    when not all are seen."""
-    snapshot, links = view.snapshot, dict(view.snapshot.links)
-    widths = WIDE if width >= sum(map(abs, WIDE)) + len(WIDE) - 1 else WIDTHS
-    out = [row(list(zip(HEADS, widths, strict=True)), HEAD)]
-    columns = snapshot.devices
-    gateways = {gateway.name: gateway for gateway in snapshot.gateways}
-    uplinks = {gateway.name: gateway.uplink for gateway in plan.gateways}
-    fleets: list[tuple[int, Text]] = []
+def plant_lines(plan: Ready, view: View, width: int, height: int) -> list[Text]:
+    """The plant, and figures of all of it at the bottom."""
+    figures = _figures(view, width)
+    drawn = plant.lines(plan, view, width, max(2, height - len(figures)))
+    gap = [Text("")] * max(0, height - len(figures) - len(drawn))
+    return [*drawn, *gap, *figures][:height]
 
-    def way(name: str, size: int, broken: bool) -> str:
-        return (
-            f"{fit(name, min(len(name), size - 3))} {'✗' if broken else '─'}".ljust(
-                size - 1, "─" if not broken else " "
-            )
-            + "▸"
-        )
 
-    names = {name: number for number, name in enumerate(dict.fromkeys(columns.fleets))}
-    of = np.fromiter((names[name] for name in columns.fleets), np.int64, len(columns.fleets))
-    counts, first = np.bincount(of), np.unique(of, return_index=True)[1]
-    ends = [np.bincount(of, column) for column in (columns.missed, columns.lost)]
-    for fleet, number in names.items():
-        device = plan.devices[int(first[number])]
-        missed, lost = (int(column[number]) for column in ends)
-        gateway = gateways[device.gateway]
-        uplink, link = uplinks[gateway.name], device.link
-        read, there = rate_text(view.carried_per_s[number]), rate_text(view.delivered_per_s[number])
-        cells = (
-            fleet,
-            str(counts[number]),
-            read,
-            count_text(missed),
-            count_text(lost),
-            way(link, widths[5], links[link]),
-            f"{gateway.name} {gateway.state}",
-            way(uplink, widths[7], links[uplink] or gateway.uplink != "up"),
-            there,
-        )
-        sound = gateway.state == "up" and gateway.uplink == "up" and not links[link] and not links[uplink]
-        fleets.append(
-            (
-                0 if lost else 1 if not sound else 2,
-                row(list(zip(cells, widths, strict=True)), BAD if lost else "" if sound else WARN),
-            )
-        )
-    if len(fleets) > most:
-        more = len(fleets) - most + 1
-        fleets = [
-            *sorted(fleets, key=lambda one: one[0])[: most - 1],
-            (3, Text(f"and {number_of(more, 'more fleet')}", style=DIM)),
-        ]
-    return [*out, *(text for _, text in fleets)]
+def plant_wanted(plan: Ready, view: View, width: int) -> int:
+    """Lines that show all of it."""
+    return plant.wanted(plan) + len(_figures(view, width))
 
 
 def _figures(view: View, width: int) -> list[Text]:
@@ -111,57 +42,108 @@ def _figures(view: View, width: int) -> list[Text]:
     for state, _, count in snapshot.ends:
         ends[state] = ends.get(state, 0) + count
     latency = dict(snapshot.latency)
-    counts = "  ".join(
+    counts = [f"{snapshot.due} due", f"{snapshot.open} open"]
+    counts.append(f"backlog {sum(gateway.backlog for gateway in snapshot.gateways)}")
+    counts += [
         f"{ends[state]} {state}"
         for state in ("delivered", "cached", "dropped", "evicted", "missed", "lost")
         if ends.get(state)
-    )
-    counts += "".join(f"  {count} {name}" for name, count in snapshot.quality)
-    backlog = sum(gateway.backlog for gateway in snapshot.gateways)
+    ]
+    counts += [f"{count} {name}" for name, count in snapshot.quality]
     p50, p95, p99 = (time_text(value) for value in latency["gateway"])
     c50, _, c99 = (time_text(value) for value in latency["cloud"])
     middle = f"  {p95} p95" if width >= 100 else ""
     times = f"gateway {p50} p50{middle}  {p99} p99  cloud {c50} p50  {c99} p99"
-    return [
-        Text.assemble(
-            ("samples ", HEAD),
-            fit(f"{snapshot.due} due  {snapshot.open} open  backlog {backlog}  {counts}", width - 8),
-        ),
-        Text.assemble(("latency ", HEAD), fit(times, width - 8)),
-    ]
+    return [*_wrapped("samples ", counts, width), Text.assemble(("latency ", HEAD), fit(times, width - 8))]
 
 
-def _expectations(view: View, width: int, most: int) -> list[Text]:
-    order = sorted(view.verdicts, key=lambda one: one.verdict == "PASS")
-    out = [_expectation(one, width) for one in order[:most]]
-    if len(order) > most:
-        out = [*out[: most - 1], Text(f"  and {len(order) - most + 1} more", style=DIM)]
-    return out
+def _wrapped(head: str, parts: list[str], width: int) -> list[Text]:
+    """As many parts on a line as there is room for."""
+    lines = [""]
+    for part in parts:
+        longer = f"{lines[-1]}  {part}" if lines[-1] else part
+        if len(longer) <= width - len(head):
+            lines[-1] = longer
+        else:
+            lines.append(part)
+    return [Text.assemble((head if not i else " " * len(head), HEAD), line) for i, line in enumerate(lines)]
+
+
+def expectations(plan: Ready, view: View, width: int, height: int) -> list[Text]:
+    """What breaks the verdict first."""
+    order = list(VERDICTS)
+    known = sorted(view.verdicts, key=lambda one: order.index(one.verdict) if one.verdict in order else -1)
+    longest = sum(1 if len(one.text) + MEASURED + 3 <= width else 2 for one in known)
+    if len(known) < longest <= height:
+        return [line for one in known for line in _in_two_lines(one, width)]
+    out = [_expectation(one, width) for one in known[:height]]
+    if len(known) > height:
+        out = [*out[: height - 1], Text(f"  and {len(known) - height + 1} more", style=DIM)]
+    return out or [Text("nothing is expected: no verdict", style=DIM)]
 
 
 def _expectation(one: LiveVerdict, width: int) -> Text:
-    style = VERDICT_STYLES.get(one.verdict, WARN)
+    token = VERDICTS.get(one.verdict, BAD_TOKEN)
     measured = one.measured[:MEASURED].rjust(MEASURED)
-    mark = f"{VERDICT_MARKS.get(one.verdict, '!')} "
-    return Text.assemble((mark, style), fit(one.text, width - MEASURED - 3), " ", (measured, style))
+    return Text.assemble(
+        (f"{token.sign} ", token.style),
+        (fit(one.text, width - MEASURED - 3), token.style if token is BAD_TOKEN else ""),
+        " ",
+        (measured, token.style),
+    )
 
 
-def log_lines(view: View, width: int, most: int) -> list[Text]:
-    """The youngest last."""
-    out = []
-    for line in view.log[-most:]:
+def _in_two_lines(one: LiveVerdict, width: int) -> list[Text]:
+    """The expectation, and below it what was measured if there is no room beside it."""
+    if len(one.text) + MEASURED + 3 <= width:
+        return [_expectation(one, width)]
+    token = VERDICTS.get(one.verdict, BAD_TOKEN)
+    style = token.style if token is BAD_TOKEN else ""
+    room = width - 2
+    cut = one.text.rfind(" ", 0, room + 1) if len(one.text) > room else len(one.text)
+    cut = cut if cut > room // 2 else room
+    rest = fit(one.text[cut:].strip(), max(0, room - MEASURED - 1))
+    measured = one.measured[:MEASURED].rjust(MEASURED)
+    return [
+        Text.assemble((f"{token.sign} ", token.style), (fit(one.text[:cut], room), style)),
+        Text.assemble("  ", (rest, style), " ", (measured, token.style)),
+    ]
+
+
+def log_lines(plan: Ready, view: View, width: int, height: int) -> list[Text]:
+    """What happened, the youngest last; many of one sort at one instant are one line."""
+    out: list[Text] = []
+    room = max(10, width - 25)
+    for at_ns, kind, text in _together(view)[-height:]:
         style = (
             OK
-            if line.text.endswith((" heal", "up"))
+            if text.endswith((" heal", "up"))
             else BAD
-            if "crash" in line.text or "fault" in line.kind
+            if "crash" in text or "fault" in kind
+            else WARN
+            if kind in ("link", "trouble", "limit", "breach")
             else ""
         )
-        out.append(
-            Text.assemble(
-                (fit(clock_text(line.at_ns), 14), DIM),
-                (fit(line.kind, 10), DIM),
-                (fit(line.text, width - 25), style),
-            )
-        )
+        for i, part in enumerate(textwrap.wrap(text, room) or [""]):
+            head = fit(clock_text(at_ns), 14) + fit(kind, 10) if not i else " " * 24
+            out.append(Text.assemble((head, DIM), (fit(part, room), style)))
+    return out[-height:] or [Text("nothing yet", style=DIM)]
+
+
+def _together(view: View) -> list[tuple[int, str, str]]:
+    """(when, kind, words); of neighbours that differ in one word only, how many they are."""
+    out: list[tuple[int, str, str]] = []
+    known: list[tuple[list[str], int]] = []
+    for line in view.log:
+        words = line.text.split()
+        last = out[-1] if out else (-1, "", "")
+        near = 0 <= line.at_ns - last[0] <= TOGETHER_NS and last[1] == line.kind
+        same = near and line.kind == "component" and len(words) >= 3
+        if same and (known[-1][0][0], known[-1][0][2:]) == (words[0], words[2:]):
+            count = known[-1][1] + 1
+            known[-1] = words, count
+            out[-1] = line.at_ns, line.kind, f"{words[0]} {count} components {' '.join(words[2:])}"
+        else:
+            out.append((line.at_ns, line.kind, line.text))
+            known.append((words, 1))
     return out

@@ -20,7 +20,7 @@ from textual.widgets import Button, Input, Label, OptionList, Static
 from textual.widgets.option_list import Option
 
 from twinloop.scenarios.planning.entries import parse_entry
-from twinloop.scenarios.text.errors import ScenarioError
+from twinloop.scenarios.text.errors import ScenarioError, unknown
 from twinloop.sim.trouble.devices import keys_of_fault
 from twinloop.tui.drawing.text import BAD, DIM, HEAD, fit
 from twinloop.tui.engine.messages import KeyInfo, Ready, VerbInfo
@@ -213,6 +213,16 @@ class TroubleForm(ModalScreen[None]):
         if missing:
             self.refused(f"{self._verb.name} needs {' and '.join(missing)}")
             self.query_one(f"#key-{missing[0]}", Input).focus()
+            return
+        verb, colon, _ = self.query_one("#target", Input).value.partition(":")
+        if colon:
+            known = verb.strip() in self._verbs
+            hint = (
+                f'choose "{verb.strip()}" on the left'
+                if known
+                else unknown("verb", verb.strip(), self._verbs)
+            )
+            self.refused(f'expected what "{self._verb.name}" is done to, got a whole entry; {hint}')
             return
         try:
             self._do(parse_entry(self.entry_text()))

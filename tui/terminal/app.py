@@ -14,23 +14,16 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from rich.text import Text
-from textual.app import App, ComposeResult, ScreenStackError, SystemCommand
+from textual.app import ComposeResult, ScreenStackError, SystemCommand
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
 from textual.screen import Screen
 from textual.widgets import ContentSwitcher, Footer, Input, Static
 
 from twinloop.scenarios.file.load import LIBRARY
-from twinloop.scenarios.planning.entries import parse_entry
+from twinloop.scenarios.planning.entries import parse_entry, require_verb
 from twinloop.scenarios.text.errors import ScenarioError
-from twinloop.scenarios.text.units import duration
 from twinloop.tui.drawing.pane import Pane
-from twinloop.tui.drawing.text import (
-    BAD,
-    OK,
-    ON_DARK,
-    ON_LIGHT,
-)
+from twinloop.tui.drawing.text import BAD, OK
 from twinloop.tui.engine.feed import Feed
 from twinloop.tui.engine.messages import (
     Died,
@@ -38,31 +31,25 @@ from twinloop.tui.engine.messages import (
     Done,
     LogLine,
     Look,
-    Pause,
-    Play,
     Ready,
     Refused,
     Reply,
-    Rewind,
-    RunTo,
-    RunUntil,
     Save,
-    StepEvent,
     View,
     Wrong,
 )
-from twinloop.tui.screens import device, gateway, latency, overview, trouble
+from twinloop.tui.screens import device, latency
 from twinloop.tui.screens.fleet_table import FleetTable
-from twinloop.tui.screens.kind_chooser import KindChooser
 from twinloop.tui.screens.trouble_form import TroubleForm
-from twinloop.tui.terminal import head
-from twinloop.tui.terminal.keys import BINDINGS, HELP
+from twinloop.tui.terminal import head, layout
+from twinloop.tui.terminal.clock import ClockApp
+from twinloop.tui.terminal.drawn import Drawn, Rewound
+from twinloop.tui.terminal.keys import BINDINGS
 from twinloop.tui.terminal.pace import FASTEST_S, SPEEDS, Redraws
 from twinloop.tui.terminal.prompt import Prompt
 
 LOG_LINES = 500
 """that a screen may show"""
-SECOND = 1_000_000_000
 
 
 @dataclass
@@ -73,19 +60,17 @@ class Chosen:
     point: int = 0
 
 
-class Twinloop(App[int]):
+class Twinloop(ClockApp):
     """One scenario, played by the engine that ``start`` starts."""
 
     TITLE = "twinloop"
     CSS_PATH = "app.tcss"
-    AUTO_FOCUS = ""
     BINDINGS: ClassVar[list[BindingType]] = [*BINDINGS]
 
     def __init__(
         self, file: Path, seed: int | None = None, start: Callable[[Path, int | None], Feed] = Feed
     ) -> None:
         super().__init__()
-        self.ansi_theme_dark, self.ansi_theme_light = ON_DARK, ON_LIGHT
         self.file, self.seed, self._start = file, seed, start
         self.plan: Ready | None = None
         self.view: View | None = None
@@ -94,6 +79,8 @@ class Twinloop(App[int]):
         self.report = ""
         self.log_lines: list[LogLine] = []
         self.chosen = Chosen()
+        self._rewound = Rewound()
+        self._drawn = Drawn()
         self._speed = SPEEDS.index(Fraction(1))
         self.prompt = Prompt(lambda: self.base if self.there else None)
         self.pace = Redraws()
@@ -104,17 +91,12 @@ class Twinloop(App[int]):
         yield Static(id="head")
         yield Static(id="tabs")
         with ContentSwitcher(initial="overview", id="panes"):
-            yield Pane("overview", lambda w, h: self._drawn(overview.lines, w, h), self.spent)
-            with Vertical(id="fleet"):
-                yield FleetTable(self)
-            yield Pane("device", self._device, self.spent, self.click_point)
-            yield Pane("gateway", lambda w, h: self._drawn(gateway.lines, w, h), self.spent)
-            yield Pane("latency", lambda w, h: self._drawn(latency.lines, w, h), self.spent)
-            yield Pane("trouble", lambda w, h: self._drawn(trouble.lines, w, h), self.spent)
-            yield Static(Text(HELP), id="help")
+            yield from layout.screens(self)
+        yield Pane("instead", "", lambda w, _: self.instead(w), self.spent)
+        yield layout.Strip(self)
         yield Static(id="said")
         yield Input(id="ask", classes="hidden", disabled=True)
-        yield Footer()
+        yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
         """The engine is on its way."""
@@ -172,6 +154,16 @@ class Twinloop(App[int]):
         """Which device is looked at."""
         return self.chosen.device
 
+    @property
+    def point(self) -> int:
+        """Which of its points."""
+        return self.chosen.point
+
+    def open_device(self, index: int) -> None:
+        """Look at this one."""
+        self.choose(index)
+        self.action_show("device")
+
     def _rows(self) -> tuple[int, ...]:
         return self.base.query_one(FleetTable).seen() if self.shown == "fleet" else ()
 
@@ -184,7 +176,8 @@ class Twinloop(App[int]):
                 self.log_lines = []  # it went back: what happened is asked for anew
             else:
                 self.log_lines = [*self.log_lines, *reply.log][-LOG_LINES:]
-            self.view = reply
+            self.view = replace(reply, log=tuple(self.log_lines))
+            self._rewound.see(reply)
             self.redraw()
         elif isinstance(reply, Refused | Died):
             self._ended = reply
@@ -198,19 +191,69 @@ class Twinloop(App[int]):
         elif isinstance(reply, Wrong) and form is not None:
             form.refused(reply.text)
         elif isinstance(reply, Wrong):
-            self.say(reply.text, BAD)
+            self.prompt.refused(reply.text)
 
     def redraw(self) -> None:
-        """Head and the pane that is seen."""
+        """What is others than before: head, tabs, and the panes that are seen."""
         if not self.there:
             return
-        top = head.head(str(self.file), self._ended, self.plan, self.view)
-        self.base.query_one("#head", Static).update(top)
-        self.base.query_one("#tabs", Static).update(head.tabs(self.shown))
-        switcher = self.base.query_one("#panes", ContentSwitcher)
-        if switcher.visible_content is not None:
-            for widget in (switcher.visible_content, *switcher.visible_content.children):
-                widget.refresh()
+        seen = self.plan, self.view
+        top = head.head(
+            str(self.file), self._ended, *seen, max(20, self.size.width - 2), self._rewound.stands
+        )
+        if top != self._drawn.top:
+            self._drawn.top = top
+            self.base.query_one("#head", Static).update(top)
+        if self._drawn.tabs != self.shown:
+            self._drawn.tabs = self.shown
+            self.base.query_one("#tabs", Static).update(head.tabs(self.shown))
+        self._titles()
+        if self.shown == "overview":
+            self._overview()
+        self.base.query_one("#instead", Pane).redraw()
+        visible = self.base.query_one("#panes", ContentSwitcher).visible_content
+        if visible is not None:
+            for pane in visible.query(Pane):
+                pane.redraw()
+        if self.shown == "fleet":
+            self.base.query_one(FleetTable).redraw()
+        self.base.query_one(layout.Strip).redraw()
+
+    def _titles(self) -> None:
+        """Titles that say what is chosen, and the strip's height."""
+        strip = self.base.query_one(layout.Strip)
+        lines = layout.strip_lines(self.plan, self.view, self.size.height)
+        if strip.styles.height is None or strip.styles.height.value != lines:
+            strip.styles.height = lines
+        missing = bool(self.instead(40)) and self.shown != "help"
+        strip.display = self.shown != "help" and not missing
+        self.base.query_one("#panes").display = not missing
+        self.base.query_one("#instead").display = missing
+        title = device.title(self.plan, self.chosen.device)
+        trend = device.trend_title(self.plan, self.view, self.chosen.device, self.chosen.point)
+        titles = {"points": title, "fleet-points": title, "trend": trend, "fleet-trend": trend}
+        titles |= {"stages": latency.budget(self.plan), "fleet-table": "Fleet"}
+        for name, text in titles.items():
+            if self._drawn.titles.get(name) != text:
+                self._drawn.titles[name] = text
+                self.base.query_one(f"#{name}").border_title = text
+        if self.shown == "fleet" and self._drawn.note != (note := self.base.query_one(FleetTable).note):
+            self._drawn.note = note
+            self.base.query_one("#fleet-table").border_subtitle = note
+
+    def _overview(self) -> None:
+        """Its panes as high as what they show."""
+        grid = self.base.query_one("#overview")
+        if self.plan is None or self.view is None or not grid.size.height:
+            return
+        rows = layout.overview_rows(self.plan, self.view, grid.size.width, grid.size.height)
+        if (grid.size, rows) == self._drawn.overview:
+            return
+        self._drawn.overview = grid.size, rows
+        grid.styles.grid_size_rows = grid.size.height
+        for pane in grid.query(Pane):
+            pane.display = pane.id in rows
+            pane.styles.row_span = rows.get(str(pane.id), 1)
 
     def instead(self, width: int) -> list[Text]:
         """What there is to see when there is no view to show; nothing when there is one."""
@@ -221,24 +264,14 @@ class Twinloop(App[int]):
         """Why it can't be run, or how the engine died; empty: neither."""
         return "" if self._ended is None else self._ended.text
 
-    def _drawn(
+    def drawn(
         self, make: Callable[[Ready, View, int, int], list[Text]], width: int, height: int
     ) -> list[Text]:
+        """Lines of a pane, or what is to be said in their place."""
         instead = self.instead(width)
         if instead or self.plan is None or self.view is None:
             return instead
-        return make(self.plan, replace(self.view, log=tuple(self.log_lines)), width, height)
-
-    def _device(self, width: int, height: int) -> list[Text]:
-        return self._drawn(
-            lambda plan, view, w, h: device.lines(plan, view, w, h, self.chosen.device, self.chosen.point),
-            width,
-            height,
-        )
-
-    def say(self, text: str, style: str = "") -> None:
-        """One line, until the next."""
-        self.prompt.say(text, style)
+        return make(self.plan, self.view, width, height)
 
     # ---- screens ---------------------------------------------------------------------------------
     def action_show(self, name: str) -> None:
@@ -284,68 +317,7 @@ class Twinloop(App[int]):
 
     def action_sort(self) -> None:
         """By the next column."""
-        self.base.query_one(FleetTable).sort()
-
-    # ---- the clock -------------------------------------------------------------------------------
-    def action_play(self) -> None:
-        """Go on, or stand still."""
-        moving = self.view is not None and self.view.mode in ("playing", "rewinding")
-        self.feed.send(Pause() if moving else Play(SPEEDS[self._speed]))
-
-    def action_step_event(self) -> None:
-        """One event."""
-        self.feed.send(StepEvent())
-
-    def action_step(self) -> None:
-        """One second."""
-        if self.view is not None:
-            self.feed.send(RunTo(max(0, self.view.snapshot.now_ns) + SECOND))
-
-    def action_faster(self, by: int) -> None:
-        """The next speed."""
-        self._speed = max(0, min(len(SPEEDS) - 1, self._speed + by))
-        self.say(f"speed {float(SPEEDS[self._speed]):g}x")
-        if self.view is not None and self.view.mode == "playing":
-            self.feed.send(Play(SPEEDS[self._speed]))
-
-    def action_flat_out(self) -> None:
-        """As fast as it goes."""
-        self.feed.send(Play(None))
-
-    def action_run_until(self) -> None:
-        """Until there is a record of a kind."""
-        if self.plan is not None:
-            self.push_screen(
-                KindChooser(self.plan.kinds), lambda kind: self.feed.send(RunUntil(kind)) if kind else None
-            )
-
-    def action_go_to(self) -> None:
-        """On or back."""
-        now = max(0, self.view.snapshot.now_ns) if self.view is not None else 0
-        self.prompt.ask("to which instant, e.g. 90 s", f"{now / 1e9:g} s", self._go_to)
-
-    def _go_to(self, text: str) -> None:
-        try:
-            at_ns = duration(text)
-        except ValueError as error:
-            self.say(str(error), BAD)
-            return
-        if self.view is not None and at_ns <= self.view.rewind.goal_ns:
-            self._back_to(at_ns)
-        else:
-            self.feed.send(RunTo(at_ns))
-
-    def _back_to(self, at_ns: int) -> None:
-        self.feed.send(Rewind(max(0, at_ns)))
-
-    def action_rewind(self, seconds: int) -> None:
-        """So many seconds back."""
-        if self.view is not None:
-            self._back_to(self.view.rewind.goal_ns - seconds * SECOND)
-
-    def action_beginning(self) -> None:
-        """To 0."""
-        self._back_to(0)
+        self.base.query_one(FleetTable).sort_next()
 
     # ---- typing ----------------------------------------------------------------------------------
     def on_input_submitted(self, event: Input.Submitted) -> None:
@@ -353,7 +325,9 @@ class Twinloop(App[int]):
         self.prompt.submitted(event.value)
 
     def action_leave(self) -> None:
-        """Nothing is asked any more."""
+        """Nothing is asked any more, and what was wrong with the last answer is forgotten."""
+        if self.prompt.said[1] == BAD:
+            self.say("")
         self.prompt.leave()
 
     def action_do(self) -> None:
@@ -373,9 +347,13 @@ class Twinloop(App[int]):
 
     def _do(self, text: str) -> None:
         try:
-            self.feed.send(Do(parse_entry(text)))
+            entry = parse_entry(text)
+            require_verb(entry)
         except ScenarioError as error:
-            self.say(error.text, BAD)
+            self.prompt.ask_again(error.text, text, self._do)
+            return
+        self.prompt.waits(text, self._do)
+        self.feed.send(Do(entry))
 
     def action_save(self) -> None:
         """The session as a scenario: beside its file, or here when that is a shipped one."""
@@ -386,25 +364,25 @@ class Twinloop(App[int]):
             lambda target: self.feed.send(Save(target)),
         )
 
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Each letter of what is being asked for."""
+        if event.input.id == "ask":
+            self.prompt.changed(event.value)
+
     def action_filter(self) -> None:
-        """Only devices whose name, fleet or protocol has this."""
+        """Only devices whose name, fleet or protocol has this, as it is typed."""
         self.action_show("fleet")
-        self.prompt.ask(
-            "devices with", self.base.query_one(FleetTable).wanted, self.base.query_one(FleetTable).filter
-        )
+        table = self.base.query_one(FleetTable)
+        self.prompt.ask("devices with", table.wanted, table.filter, live=table.filter)
 
     def action_reload(self) -> None:
         """The file again, from the beginning."""
         self.feed.close()
         self.plan = self.view = None
-        self._ended, self.log_lines = None, []
+        self._ended, self.log_lines, self._rewound = None, [], Rewound()
         self.chosen = Chosen()  # it may have fewer devices now
         self.feed = self._start(self.file, self.seed)
         self.redraw()
-
-    def action_toggle_dark(self) -> None:
-        """Dark and light."""
-        self.theme = "textual-light" if self.theme != "textual-light" else "textual-dark"
 
     async def action_quit(self) -> None:
         """The report stays on the terminal."""

@@ -1,4 +1,5 @@
-"""The head of the terminal: the scenario, its time, its mode, the panes; and what stands in a pane's place.
+"""The head of the terminal: the scenario, its time, what the clock does, how the expectations stand, the
+panes; and what stands in a pane's place.
 
 Belongs here: their text. Never: a pane (screens/), what a key does (app.py).
 """
@@ -9,18 +10,8 @@ import textwrap
 
 from rich.text import Text
 
-from twinloop.tui.drawing.text import (
-    BAD,
-    DIM,
-    HEAD,
-    OK,
-    VERDICT_STYLES,
-    WARN,
-    bar,
-    clock_text,
-    fit,
-    time_text,
-)
+from twinloop.tui.drawing.look import BAD, GOOD, LATE, OFF, UNCERTAIN, VERDICTS, Token
+from twinloop.tui.drawing.text import DIM, HEAD, bar, clock_text, fit, time_text
 from twinloop.tui.engine.messages import Died, Ready, Refused, View
 from twinloop.tui.terminal.keys import PANES
 from twinloop.tui.terminal.pace import LATE_NS
@@ -30,34 +21,64 @@ def tabs(shown: str) -> str:
     """The panes, as markup; a click shows one."""
     names = [f"{i} {name.capitalize()}" if name != "help" else "? Help" for i, name in enumerate(PANES, 1)]
     marked = (
-        f"[reverse] {text} [/]" if name == shown else f" {text} "
+        f"[reverse bold] {text} [/]" if name == shown else f" {text} "
         for name, text in zip(PANES, names, strict=True)
     )
     return "".join(f"[@click=app.show('{name}')]{text}[/]" for name, text in zip(PANES, marked, strict=True))
 
 
-def head(file: str, ended: Refused | Died | None, plan: Ready | None, view: View | None) -> Text:
-    """The first line."""
+def head(
+    file: str, ended: Refused | Died | None, plan: Ready | None, view: View | None, width: int, rewound: bool
+) -> Text:
+    """The first line. ``rewound``: it stands where somebody went back to."""
     if ended is not None:
         why = "the engine has died" if isinstance(ended, Died) else "can't be run"
-        return Text.assemble(("twinloop  ", HEAD), f"{file}  ", (why, BAD))
+        return Text.assemble(("twinloop  ", HEAD), f"{file}  ", (f"{BAD.sign} {why}", BAD.style))
     if plan is None or view is None:
         return Text(f"twinloop  {file}  getting ready...", style=HEAD)
     when = f"{clock_text(max(0, view.snapshot.now_ns))} of {clock_text(plan.duration_ns)}"
-    return Text.assemble((fit(plan.name, 24), HEAD), f" seed {plan.seed}  ", (when, HEAD), "  ", _mode(view))
+    name = fit(plan.name, 20 if width < 100 else min(40, len(plan.name)))
+    left = Text.assemble(
+        (name, HEAD), (f" seed {plan.seed}  ", DIM), (when, HEAD), "  ", *_mode(view, rewound)
+    )
+    right = _standing(view)
+    gap = width - left.cell_len - right.cell_len
+    return Text.assemble(left, " " * gap, right) if gap > 0 else left
 
 
-def _mode(view: View) -> tuple[str, str]:
-    """Text and style."""
+def _mode(view: View, rewound: bool) -> list[tuple[str, str]]:
+    """What the clock does: sign, words, style."""
     if view.mode == "rewinding":
-        return f"rewinding {bar(view.rewind.progress, 10)} {100 * view.rewind.progress:.0f} %", WARN
+        progress = f"{bar(view.rewind.progress, 10)} {100 * view.rewind.progress:.0f} %"
+        return [(f"◀◀ rewinding {progress}", LATE.style)]
     if view.mode == "over":
         verdict = view.verdict.partition(":")[0]
-        return verdict, VERDICT_STYLES.get(verdict, WARN)
-    pace = f"{view.speed:g}x" if view.speed is not None else "flat out" if view.mode == "playing" else ""
-    if view.lag_ns > LATE_NS:
-        pace += f" late {time_text(view.lag_ns)}"
-    return f"{view.mode} {pace}".strip(), OK if view.mode == "playing" else WARN
+        token = VERDICTS.get(verdict, BAD)
+        return [("■ at the end: ", DIM), (f"{token.sign} {verdict}", f"{token.style} bold")]
+    if view.mode == "playing":
+        pace = f"running at {view.speed:g}x" if view.speed is not None else "running flat out"
+        late = [(f" {LATE.sign} {time_text(view.lag_ns)} late", LATE.style)] if view.lag_ns > LATE_NS else []
+        return [(f"▶ {pace}", GOOD.style), *late]
+    return [("❚❚ " + (f"paused, rewound to {_short(view)}" if rewound else "paused"), LATE.style)]
+
+
+def _short(view: View) -> str:
+    return time_text(max(0, view.snapshot.now_ns))
+
+
+def _standing(view: View) -> Text:
+    """How many expectations hold, and how many don't, by sign."""
+    if view.mode == "over":
+        return Text("")
+    counts: dict[Token, int] = {}
+    for one in view.verdicts:
+        token = VERDICTS.get(one.verdict, BAD)
+        counts[token] = counts.get(token, 0) + 1
+    out = Text("")
+    for token in (BAD, UNCERTAIN, OFF, GOOD):
+        if token in counts:
+            out.append(f" {token.sign} {counts[token]}", token.style)
+    return out
 
 
 def instead(ended: Refused | Died | None, plan: Ready | None, view: View | None, width: int) -> list[Text]:
@@ -70,7 +91,10 @@ def instead(ended: Refused | Died | None, plan: Ready | None, view: View | None,
             for line in ended.text.splitlines()
             for part in textwrap.wrap(line, width, subsequent_indent="  ") or [""]
         ]
-        return [Text(first, style=BAD), *wrapped, Text(""), Text("r reads it again, q quits", style=DIM)]
+        return [
+            Text(f"{BAD.sign} {first}", style=BAD.style), *wrapped, Text(""),
+            Text("r reads it again, q quits", style=DIM),
+        ]  # fmt: skip
     if plan is None or view is None:
         return [Text("getting ready: components are compiled, gateways boot...", style=DIM)]
     return []

@@ -5,26 +5,82 @@ Belongs here: the table. Never: what an action does (app.py).
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Sequence
+
+from rich.text import Text
 from textual.binding import Binding
 
+from twinloop.tui.drawing.look import TOKENS
+from twinloop.tui.drawing.text import fit
+
 PANES = ("overview", "fleet", "device", "gateway", "latency", "trouble", "help")
-HELP = """\
-1 Overview   2 Fleet   3 Device   4 Gateway   5 Latency   6 Trouble
+KEY = 8
+"""cells of a key's name"""
+MEANINGS = {
+    "good": "good: as it should be; an expectation that holds",
+    "late": "late: it works, and not as it should: degraded, waiting, tried again",
+    "bad": "bad: broken, cut, lost; an expectation that doesn't hold",
+    "uncertain": "uncertain: an error band could turn it",
+    "off": "off: nothing can be said yet, or it isn't meant to work now",
+}
+"""a state's word -> what it means"""
+KEYS = (
+    ("Screens", (
+        ("1 to 6", "overview, fleet, device, gateway, latency, trouble"), ("?", "this page"),
+        ("esc", "leave what asks something"),
+    )),
+    ("The clock", (
+        ("space", "run and pause"), ("+ -", "faster, slower"), ("f", "run as fast as possible"),
+        (".", "one event on"), ("s", "one second on"), ("n", "run to the next event of a kind"),
+        ("b", "10 s back"), ("0", "to the beginning"), ("g", "go to an instant"),
+        ("[ ]", "to the last, next entry of the timeline"),
+    )),
+    ("The plant", (
+        ("i", "do something, by a form"), (":", "the same, typed"), ("w", "save as a scenario"),
+        ("r", "read the file again"), ("arrows", "choose a device, a point"), ("enter", "look closer"),
+        ("/", "filter devices"), ("o", "sort them"),
+    )),
+    ("The rest", (("d", "dark and light"), ("ctrl+p", "all commands by name"), ("q", "quit, with a report"))),
+)  # fmt: skip
+"""part of the help -> key and what it does"""
+ABOUT = (
+    ("Signs", tuple((token.sign, MEANINGS[token.word]) for token in TOKENS)),
+    ("Time", (
+        ("┃ ▲", "now"), ("▆", "trouble that was"), ("░", "trouble to come"),
+        ("* !", "done by hand; at an instant"), ("◆", "leads its pair"),
+        ("|", "a mark to rewind to"),
+    )),
+    ("", (
+        ("", "What you do becomes an entry of the timeline; saved with w, the scenario runs the same "
+             "without you."),
+        ("", "Going back wakes the last mark and plays the rest again; what you did after that instant "
+             "is undone."),
+    )),
+)  # fmt: skip
 
-space  play and pause          .  step one event       s  step 1 s
-+ -    faster, slower          f  flat out             n  run to the next ...
-b      back 10 s               0  to the beginning     g  go to an instant
 
-i      do something, by a form :  the same, typed      w  save as a scenario
-r      read the file again     /  filter devices       o  sort them
-d      dark and light          ctrl+p  commands        q  quit with a report
+def help_lines(parts: Sequence[tuple[str, Sequence[tuple[str, str]]]], width: int) -> list[Text]:
+    """A head a part, a line a key, in as many columns as there is room for."""
+    wide = max(KEY + 24, width // max(1, width // (KEY + 30)) - 1)
+    blocks = []
+    for name, rows in parts:
+        block = [Text(fit(name, wide), style="bold cyan")] if name else []
+        for key, what in rows:
+            room = wide - (KEY if key else 0)
+            for i, part in enumerate(textwrap.wrap(what, room) or [""]):
+                head = fit(key if not i else "", KEY) if key else ""
+                block.append(Text.assemble((head, "bold"), fit(part, room)))
+        blocks.append([*block, Text(" " * wide)])
+    columns: list[list[Text]] = [[] for _ in range(max(1, (width + 1) // (wide + 1)))]
+    for block in blocks:
+        min(columns, key=len).extend(block)
+    high = max(map(len, columns))
+    return [
+        Text(" ").join([column[y] if y < len(column) else Text(" " * wide) for column in columns if column])
+        for y in range(high)
+    ]
 
-arrows and enter, or the mouse: choose a device, a point
-
-What you do becomes an entry of the timeline; saved with w, the scenario runs
-the same without you. Going back wakes the last mark (| on Trouble's line) and
-plays the rest again; what you did after that instant is undone.
-"""
 
 BINDINGS = [
     *(
@@ -32,17 +88,19 @@ BINDINGS = [
         for i, name in enumerate(PANES[:6], 1)
     ),
     Binding("question_mark", "show('help')", "Help"),
-    Binding("space", "play", "Play"),
+    Binding("space", "play", "Run"),
     Binding("full_stop", "step_event", "Step one event", show=False),
     Binding("s", "step", "Step 1 s", show=False),
     Binding("plus,equals_sign", "faster(1)", "Faster", show=False),
     Binding("minus", "faster(-1)", "Slower", show=False),
-    Binding("f", "flat_out", "Flat out", show=False),
+    Binding("f", "flat_out", "Flat out"),
     Binding("n", "run_until", "Run to the next ...", show=False),
-    Binding("b", "rewind(10)", "Back 10 s", show=False),
+    Binding("b", "rewind(10)", "Back 10 s"),
     Binding("0", "beginning", "To the beginning", show=False),
-    Binding("g", "go_to", "Go to an instant", show=False),
-    Binding("i", "do", "Do"),
+    Binding("left_square_bracket", "entry(-1)", "To the last entry", show=False),
+    Binding("right_square_bracket", "entry(1)", "To the next entry", show=False),
+    Binding("g", "go_to", "Go to"),
+    Binding("i", "do", "Trouble"),
     Binding("colon", "type", "Type an entry", show=False),
     Binding("w", "save", "Save"),
     Binding("r", "reload", "Read the scenario again", show=False),

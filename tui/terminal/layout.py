@@ -1,0 +1,214 @@
+"""Which panes each screen has, and the line of tabs above and the strip of time below them.
+
+Belongs here: widgets and their titles. Never: where they lie at which size (app.tcss), what they show
+(screens/), what a key does (app.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from rich.text import Text
+from textual import events
+from textual.containers import Container
+from textual.widget import Widget
+
+from twinloop.tui.drawing.pane import Pane
+from twinloop.tui.engine.messages import Ready, View
+from twinloop.tui.screens import device, gateway, heat, latency, overview, strip, trouble
+from twinloop.tui.screens.fleet_table import FleetTable, TableOwner
+from twinloop.tui.terminal.keys import ABOUT, KEYS, help_lines
+
+Make = Callable[[Ready, View, int, int], list[Text]]
+STRIP_LOW, STRIP_HIGH = 2, 10
+"""lines of the strip in a low window, and at most in a high one"""
+WIDE, HUGE = 110, 180
+"""cells of a window from which panes lie side by side, in two columns and in three"""
+LEAST = 5
+"""lines of a pane that is worth its border"""
+HIGH = 30
+"""lines of a window from which the strip has a border and more lines"""
+SHARE = 6
+"""of a window's lines the strip may have one in so many"""
+
+
+class Owner(TableOwner, Protocol):
+    """What panes need of their application."""
+
+    @property
+    def point(self) -> int:
+        """Which point of the device."""
+        ...
+
+    def drawn(self, make: Make, width: int, height: int) -> list[Text]:
+        """Lines, or what is to be said in their place."""
+        ...
+
+    def open_device(self, index: int) -> None:
+        """Look at this one."""
+        ...
+
+    def click_point(self, line: int, height: int) -> None:
+        """The point on that line."""
+        ...
+
+    def move_to(self, at_ns: int) -> None:
+        """The clock's hand to an instant."""
+        ...
+
+
+class Strip(Pane):
+    """The strip of time; its hand can be dragged."""
+
+    def __init__(self, owner: Owner) -> None:
+        self._owner, self._ghost_ns = owner, -1
+        super().__init__("strip", "Time", self._made, owner.spent)
+
+    def _made(self, width: int, height: int) -> list[Text]:
+        def make(plan: Ready, view: View, w: int, h: int) -> list[Text]:
+            return strip.lines(plan, view, w, h, self._ghost_ns)
+
+        return self._owner.drawn(make, width, height)[:height]
+
+    def _look_at(self, event: events.MouseEvent) -> None:
+        place = event.get_content_offset_capture(self)
+        if self._owner.plan is not None:
+            self._ghost_ns = strip.instant(self._owner.plan, self.size.width, place.x)
+            self.redraw()
+
+    def on_mouse_down(self, event: events.MouseDown) -> None:
+        """The hand is taken."""
+        self.capture_mouse()
+        self._look_at(event)
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        """It is dragged."""
+        if self._ghost_ns >= 0:
+            self._look_at(event)
+
+    def on_mouse_up(self, event: events.MouseUp) -> None:
+        """It is let go: there the clock goes."""
+        at_ns, self._ghost_ns = self._ghost_ns, -1
+        self.release_mouse()
+        if at_ns >= 0:
+            self._owner.move_to(at_ns)
+        self.redraw()
+
+
+def strip_lines(plan: Ready | None, view: View | None, height: int) -> int:
+    """Lines of the strip with its border, in a window of so many."""
+    if height < HIGH:
+        return STRIP_LOW
+    return 2 + max(2, min(STRIP_HIGH, height // SHARE, strip.wanted(plan, view)))
+
+
+def overview_rows(plan: Ready, view: View, width: int, height: int) -> dict[str, int]:
+    """Lines of each pane of the overview in a window ``width`` wide that has ``height`` lines for it; panes
+    that aren't named aren't shown.
+
+    Which column a pane falls into follows from these (app.tcss): the grid fills the next free cell, so of two
+    panes side by side the one to the left must be the higher.
+    """
+    wide, huge = width >= WIDE, width >= HUGE
+    expect = 2 + max(1, len(view.verdicts)) * (2 if wide else 1)
+    plant = 2 + overview.plant_wanted(plan, view, width * 9 // 14 if wide else width - 2)
+    if not wide:
+        least = min(expect, max(5, height // 3))
+        plant = min(plant, height - least)
+        if height - plant - least >= LEAST:
+            return {"plant": plant, "expect": least, "log": height - plant - least}
+        least = min(expect, height - plant)
+        return {"plant": height - least, "expect": least}
+    expect = min(expect, height // 2)
+    plant = min(max(plant, expect + 1), height - LEAST)
+    if not huge:
+        return {"plant": plant, "expect": expect, "p99": height - expect, "log": height - plant}
+    all_devices = max(expect + 1, min(2 + heat.wanted(plan, width * 6 // 21), height // 2))
+    plant = min(max(plant, all_devices + 1), height - LEAST)
+    return {
+        "plant": plant,
+        "expect": expect,
+        "heat": all_devices,
+        "p99": height - expect,
+        "where": height - all_devices,
+        "log": height - plant,
+    }
+
+
+def screens(owner: Owner) -> Iterator[Widget]:
+    """A container a screen, each with its panes in the order in which they are laid out."""
+
+    def pane(name: str, title: str, make: Make, click: Callable[[int, int], None] | None = None) -> Pane:
+        return Pane(name, title, lambda w, h: owner.drawn(make, w, h), owner.spent, click)
+
+    def of_device(name: str, title: str, make: Callable[..., list[Text]], pointed: bool = True) -> Pane:
+        def made(plan: Ready, view: View, w: int, h: int) -> list[Text]:
+            more = (owner.point,) if pointed else ()
+            return make(plan, view, w, h, owner.device, *more)
+
+        return pane(name, title, made, owner.click_point if make is device.points else None)
+
+    yield Container(
+        pane("plant", "Plant", overview.plant_lines),
+        pane("expect", "Expectations", overview.expectations),
+        HeatPane("heat", owner),
+        pane("p99", "Latency at the gateway", latency.over_time),
+        pane("where", "Where the time goes", latency.stages),
+        pane("log", "What happened", overview.log_lines),
+        id="overview",
+    )
+    yield Container(
+        Container(FleetTable(owner), id="fleet-table"),
+        of_device("fleet-points", "Device", device.points),
+        of_device("fleet-trend", "Trend", device.trend),
+        HeatPane("fleet-heat", owner),
+        id="fleet",
+    )
+    yield Container(
+        of_device("points", "Points", device.points),
+        of_device("trend", "Trend", device.trend),
+        of_device("frames", "Frames", device.frames, pointed=False),
+        id="device",
+    )
+    yield Container(
+        pane("gateways", "Gateways", gateway.gateways),
+        pane("components", "Components", gateway.components),
+        pane("gateway-stages", "Where the time goes", latency.stages),
+        pane("gateway-log", "What happened", overview.log_lines),
+        id="gateway",
+    )
+    yield Container(
+        pane("stages", "Stages", latency.stages),
+        pane("percentiles", "Latency at the gateway", latency.over_time),
+        pane("slowest", "Slowest samples", latency.slowest),
+        id="latency",
+    )
+    yield Container(
+        pane("done", "What was done", trouble.done),
+        pane("coming", "What is coming", trouble.coming),
+        pane("trouble-log", "What happened", overview.log_lines),
+        id="trouble",
+    )
+    yield Container(
+        Pane("keys", "Keys", lambda w, _: help_lines(KEYS, w), owner.spent),
+        Pane("about", "What it means", lambda w, _: help_lines(ABOUT, w), owner.spent),
+        id="help",
+    )
+
+
+class HeatPane(Pane):
+    """All devices; a click looks at one."""
+
+    def __init__(self, name: str, owner: Owner) -> None:
+        self._owner = owner
+        super().__init__(name, "All devices", lambda w, h: owner.drawn(heat.lines, w, h), owner.spent)
+
+    def on_click(self, event: events.Click) -> None:
+        """That device."""
+        place, plan = event.get_content_offset(self), self._owner.plan
+        if place is None or plan is None:
+            return
+        found = heat.device_at(plan, self.size.width, place.x, place.y)
+        if found is not None:
+            self._owner.open_device(found)
