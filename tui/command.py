@@ -89,8 +89,10 @@ def _run(given: argparse.Namespace) -> int:
             given.size or "120x40",
         )
     _require_terminal()
+    from twinloop.tui.screens.choices import opened
     from twinloop.tui.terminal.app import Twinloop
 
+    opened(file)
     return Twinloop(file, given.seed).run() or 0
 
 
@@ -107,7 +109,7 @@ def _file(scenario: str | None) -> Path | None:
     from twinloop.scenarios.file.load import find
 
     if scenario is None:
-        from twinloop.tui.screens.chooser import Chooser
+        from twinloop.tui.terminal.chooser import Chooser
 
         scenario = Chooser().run()
         if scenario is None:

@@ -3,7 +3,6 @@ engine in this process, some with the real one."""
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
 import sys
 import time
@@ -17,13 +16,12 @@ from textual.widgets import Input, OptionList, Static
 
 from tests.tui.scene import SCENARIO, Inline, S, engine, go, inline, text_of, until, view, with_app
 from twinloop.components.host.host import Host
-from twinloop.scenarios.file.load import library_names, load
+from twinloop.scenarios.file.load import load
 from twinloop.scenarios.planning.plan import Planner
 from twinloop.sim.world import World
 from twinloop.tui.command import command
 from twinloop.tui.drawing.pane import Pane
 from twinloop.tui.engine.messages import Do, Pause, Play, Rewind, RunTo, RunUntil, Save, StepEvent
-from twinloop.tui.screens.chooser import Chooser
 from twinloop.tui.screens.fleet_table import FleetTable
 from twinloop.tui.screens.kind_chooser import KindChooser
 from twinloop.tui.screens.trouble_form import TroubleForm
@@ -466,16 +464,3 @@ def test_a_picture_without_a_terminal(file: Path, tmp_path: Path, capsys: pytest
     file.write_text("format: 2\n", encoding="utf-8")
     assert command([str(file), "--screenshot", str(tmp_path / "x.svg")]) == 3
     assert "seen.yaml" in capsys.readouterr().err
-
-
-def test_without_a_scenario_the_library_is_there_to_choose_from() -> None:
-    from textual.widgets import OptionList
-
-    async def body() -> None:
-        app = Chooser()
-        async with app.run_test(size=(80, 24)) as pilot:
-            assert app.query_one(OptionList).option_count == len(library_names())
-            await pilot.press("down", "enter")
-        assert app.return_value == library_names()[1]
-
-    asyncio.run(body())

@@ -17,7 +17,7 @@ from twinloop.tui.terminal.themed import ThemedApp
 SECOND = 1_000_000_000
 
 
-class ClockApp(ThemedApp):
+class ClockApp(ThemedApp[int]):
     """An application with a clock; ``feed``: to whom commands go."""
 
     plan: Ready | None

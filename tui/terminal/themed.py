@@ -6,13 +6,13 @@ and light.
 
 from __future__ import annotations
 
-from textual.app import App
+from textual.app import App, ReturnType
 
 from twinloop.tui.drawing.look import DARK, LIGHT, ON_DARK, ON_LIGHT
 from twinloop.tui.terminal.layout import HIGH, HUGE, WIDE
 
 
-class ThemedApp(App[int]):
+class ThemedApp(App[ReturnType]):
     """Textual's own themes can be chosen as well."""
 
     AUTO_FOCUS = ""
