@@ -43,7 +43,12 @@ def _parser() -> _Parser:
     parser.add_argument(
         "--screen", help="with --screenshot: overview, fleet, device, gateway, latency, trouble, help"
     )
-    parser.add_argument("--size", metavar="WxH", help="with --screenshot: cells, e.g. 120x40")
+    parser.add_argument(
+        "--size", metavar="WxH", help="with --screenshot, or --play without a terminal: cells, e.g. 120x40"
+    )
+    parser.add_argument(
+        "--play", type=Path, metavar="SESSION.yaml", help="carry out the keys, waits and pictures of a file"
+    )
     return parser
 
 
@@ -69,11 +74,13 @@ def command(arguments: list[str]) -> int:
 
 def _run(given: argparse.Namespace) -> int:
     if given.screenshot is None:
-        for flag in ("at", "screen", "size"):
+        for flag in ("at", "screen", *([] if given.play else ["size"])):
             if getattr(given, flag) is not None:
                 raise ScenarioError(f"--{flag}", None, "", "goes with --screenshot")
-    elif given.scenario is None:
-        raise ScenarioError("--screenshot", None, "", "needs a scenario")
+    elif given.play is not None:
+        raise ScenarioError("--play", None, "", "takes its pictures itself, by its step picture")
+    if given.scenario is None and (given.screenshot or given.play):
+        raise ScenarioError("--screenshot" if given.screenshot else "--play", None, "", "needs a scenario")
     if given.scenario is None:
         _require_terminal()
     file = _file(given.scenario)
@@ -88,6 +95,8 @@ def _run(given: argparse.Namespace) -> int:
             given.screen or "overview",
             given.size or "120x40",
         )
+    if given.play is not None:
+        return _session(file, given.seed, given.play, given.size)
     _require_terminal()
     from twinloop.tui.screens.choices import opened
     from twinloop.tui.terminal.app import Twinloop
@@ -132,11 +141,25 @@ def _picture(file: Path, seed: int | None, target: Path, at: str, screen: str, s
         raise ScenarioError("--at", None, "", str(error)) from error
     if screen not in PANES:
         raise ScenarioError("--screen", None, "", unknown("screen", screen, PANES))
+    cells = _cells(size)
+    writable("--screenshot", target)
+    picture(file, seed, target, at_ns, screen, cells)
+    print(target)
+    return 0
+
+
+def _cells(size: str) -> tuple[int, int]:
     cells = re.fullmatch(r"([0-9]{1,3})x([0-9]{1,3})", size)
     wide, high = (int(cells[1]), int(cells[2])) if cells else (0, 0)
     if not (SIZE_MIN[0] <= wide <= SIZE_MAX[0] and SIZE_MIN[1] <= high <= SIZE_MAX[1]):
         raise ScenarioError("--size", None, "", f'expected 40x12 to 500x200, got "{size}"')
-    writable("--screenshot", target)
-    picture(file, seed, target, at_ns, screen, (wide, high))
-    print(target)
-    return 0
+    return wide, high
+
+
+def _session(file: Path, seed: int | None, session: Path, size: str | None) -> int:
+    """In the terminal, if there is one and no size is asked for."""
+    from twinloop.tui.terminal.session import play, read_session
+
+    steps = read_session(session)
+    seen = sys.stdin.isatty() and sys.stdout.isatty() and size is None
+    return play(file, seed, steps, None if seen else _cells(size or "120x40"))

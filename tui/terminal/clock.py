@@ -107,6 +107,19 @@ class ClockApp(ThemedApp[int]):
         if self.view is not None:
             self._back_to(self.view.rewind.goal_ns - seconds * SECOND)
 
+    def action_undo(self) -> None:
+        """Before what was done last by hand, which then wasn't."""
+        if self.view is None:
+            return
+        if not self.view.entries.stamped:
+            self.say("nothing was done by hand yet")
+            return
+        at_ns = max(at for at, _ in self.view.entries.stamped)
+        if at_ns == 0:
+            self.say("it was done at 0, and there is nothing before that: r reads the file again")
+            return
+        self._back_to(at_ns - 1)
+
     def action_beginning(self) -> None:
         """To 0."""
         self._back_to(0)

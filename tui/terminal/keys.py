@@ -33,7 +33,8 @@ KEYS = (
     ("The clock", (
         ("space", "run and pause"), ("+ -", "faster, slower"), ("f", "run as fast as possible"),
         (".", "one event on"), ("s", "one second on"), ("n", "run to the next event of a kind"),
-        ("b", "10 s back"), ("0", "to the beginning"), ("g", "go to an instant"),
+        ("b", "10 s back"), ("u", "back before what you did last"), ("0", "to the beginning"),
+        ("g", "go to an instant"),
         ("[ ]", "to the last, next entry of the timeline"),
     )),
     ("The plant", (
@@ -96,6 +97,7 @@ BINDINGS = [
     Binding("f", "flat_out", "Flat out"),
     Binding("n", "run_until", "Run to the next ...", show=False),
     Binding("b", "rewind(10)", "Back 10 s"),
+    Binding("u", "undo", "Undo what was done last", show=False),
     Binding("0", "beginning", "To the beginning", show=False),
     Binding("left_square_bracket", "entry(-1)", "To the last entry", show=False),
     Binding("right_square_bracket", "entry(1)", "To the next entry", show=False),

@@ -25,11 +25,16 @@ def picture(
     file: Path, seed: int | None, target: Path, at_ns: int, screen: str, size: tuple[int, int]
 ) -> None:
     """Write it as SVG; raises ScenarioError when the scenario can't be run, or the file not written."""
-    drawn = _FONTS.sub("", asyncio.run(_drawn(file, seed, at_ns, screen, size)))
+    drawn = without_fonts(asyncio.run(_drawn(file, seed, at_ns, screen, size)))
     try:
         target.write_text(drawn, encoding="utf-8")
     except OSError as error:
         raise ScenarioError("--screenshot", None, "", f"{target}: {error.strerror}") from error
+
+
+def without_fonts(drawn: str) -> str:
+    """A picture that asks nobody for anything."""
+    return _FONTS.sub("", drawn)
 
 
 async def _drawn(file: Path, seed: int | None, at_ns: int, screen: str, size: tuple[int, int]) -> str:
