@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from textual.pilot import Pilot
 
 from twinloop.scenarios.cli.evidence.files import writable
-from twinloop.scenarios.text.document import read_text
+from twinloop.scenarios.text.document import parse_value, read_text
 from twinloop.scenarios.text.errors import ScenarioError, shown_path, unknown
 from twinloop.scenarios.text.units import duration, show_duration
 from twinloop.tui.engine.messages import RunTo, View
@@ -48,10 +47,7 @@ class Step:
 
 def read_session(file: Path) -> list[Step]:
     """The steps of a file; raises ScenarioError with the place in it."""
-    try:
-        data = yaml.safe_load(read_text(file))
-    except yaml.YAMLError as error:
-        raise _error(file, "", " ".join(str(error).split())) from error
+    data = parse_value(read_text(file), shown_path(file), ())
     if not isinstance(data, list) or not data:
         raise _error(file, "", f"expected a list of steps: {', '.join(KINDS)}")
     if len(data) > STEPS_MAX:
