@@ -98,6 +98,18 @@ def test_every_counted_point_lies_within_the_bands(host: str) -> None:
     assert all(price["band"] >= price["left_out"] for price in prices.values())
 
 
+@pytest.mark.parametrize(("readings", "instructions"), [(10, 80_600), (40, 394_500)])
+def test_points_that_another_host_in_c_was_counted_with_lie_within_the_bands_that_are_printed(
+    readings: int, instructions: int
+) -> None:
+    """``normalize`` through the C API under qemu-user, counted on 2026-11-27 with another program, before
+    anything was fitted."""
+    host, values = hosts()["c-api"], Case("normalize", "transform", readings).values
+    low = host.call.value / host.call.band + values * host.value.value / host.value.band
+    high = host.call.value * host.call.band + values * host.value.value * host.value.band
+    assert low <= 1000 * instructions <= high
+
+
 def test_known_prices_are_found_again() -> None:
     rows = [row(case, KNOWN) for case in CASES]
     found = fitted(rows)
