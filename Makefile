@@ -27,9 +27,9 @@ test: $(VENV)/.dev lint       ## install with the dev tools, lint, run the suite
 test-long: $(VENV)/.dev       ## the long tests of the suite: those of more than 0.6 s of CPU time (tests/long.txt)
 	$(BIN)/python -m pytest -n 3 --dist worksteal -m long
 
-test-tools: $(VENV)/.dev      ## what works with other people's tools: a Dask cluster of real processes, Perfetto, Parquet, OpenTelemetry, report pages in Chromium, captures in tshark; skipped without them
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,cluster,perfetto,parquet,otlp,pcap]'
-	$(BIN)/python -m pytest tests/tools tests/scenarios/export tests/scenarios/exchanges
+test-tools: $(VENV)/.dev      ## what works with other people's tools: a Dask cluster of real processes, Perfetto, Parquet, OpenTelemetry, report pages and the terminal in Chromium, captures in tshark; skipped without them
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,cluster,perfetto,parquet,otlp,pcap,web]'
+	$(BIN)/python -m pytest tests/tools tests/scenarios/export tests/scenarios/exchanges tests/tui/web
 
 test-foreign: $(VENV)/.dev    ## clients that nobody here wrote against `twinloop serve`, in the versions of tests/foreign/clients.toml, each in an environment of its own; those that aren't to be had are skipped with a word
 	cd tests/foreign && npm install --no-package-lock --no-audit --no-fund --loglevel=error || echo "npm can't install; its clients are skipped"

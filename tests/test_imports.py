@@ -25,6 +25,11 @@ def test_help_loads_neither_the_tui_nor_the_engine() -> None:
     assert not {"textual", "asyncua", "wasmtime", "simpy", "pymodbus"} & set(loaded)
 
 
+def test_the_terminal_loads_nothing_of_its_web_server() -> None:
+    loaded = modules_after("import twinloop.tui.command, twinloop.tui.terminal.app")
+    assert not {"aiohttp", "textual_serve", "jinja2", "twinloop.tui.web"} & set(loaded)
+
+
 def test_a_run_that_asks_for_nothing_loads_nothing_for_it() -> None:
     loaded = modules_after(f"from twinloop.scenarios.cli.main import main; main(['run', '{SHORT}'])")
     assert "twinloop.scenarios.runner" in loaded

@@ -52,7 +52,7 @@ ROOMS = {
         "claims",
         "cli",
     ),
-    "tui": ("engine", "drawing", "screens", "terminal", ""),
+    "tui": ("engine", "drawing", "screens", "terminal", "web", ""),
 }
 """each folder's rooms, from the ground up; "" is the folder itself"""
 

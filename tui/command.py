@@ -1,5 +1,5 @@
-"""``twinloop tui [SCENARIO] [--seed N] [--screenshot FILE [--at T] [--screen NAME] [--size WxH]]``, found by
-its entry point.
+"""``twinloop tui [SCENARIO] [--seed N] [--screenshot FILE [--at T] [--screen NAME] [--size WxH]]``, and
+``twinloop tui SCENARIO --web [--port N] [--bind ADDRESS] [--sessions N]``; found by its entry point.
 
 Belongs here: the command line. Never: the application.
 """
@@ -7,17 +7,23 @@ Belongs here: the command line. Never: the application.
 from __future__ import annotations
 
 import argparse
+import importlib.util
+import ipaddress
 import os
 import re
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from twinloop.scenarios.cli.evidence.files import writable
-from twinloop.scenarios.text.errors import ScenarioError
+from twinloop.scenarios.text.errors import MachineError, ScenarioError
 
 SIZE_MIN, SIZE_MAX = (40, 12), (500, 200)
 SEED_MAX = (1 << 63) - 1
+PORT, PORT_MAX = 8000, 65_535
+SESSIONS, SESSIONS_MAX = 4, 64
+LOOPBACK = "127.0.0.1"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -35,7 +41,7 @@ def _parser() -> _Parser:
         allow_abbrev=False,
     )
     parser.add_argument("scenario", nargs="?", help="a scenario file or a shipped one's name; none: choose")
-    parser.add_argument("--seed", type=_seed, help="instead of the scenario's")
+    parser.add_argument("--seed", type=_number(0, SEED_MAX), help="instead of the scenario's")
     parser.add_argument(
         "--screenshot", type=Path, metavar="FILE", help="write a picture (SVG), without a terminal"
     )
@@ -49,13 +55,44 @@ def _parser() -> _Parser:
     parser.add_argument(
         "--play", type=Path, metavar="SESSION.yaml", help="carry out the keys, waits and pictures of a file"
     )
+    parser.add_argument(
+        "--web", action="store_true", help="in a browser: print a URL, serve it until Ctrl-C (extra web)"
+    )
+    parser.add_argument(
+        "--port", type=_number(0, PORT_MAX), help=f"with --web: {PORT} unless given, 0 takes a free one"
+    )
+    parser.add_argument(
+        "--bind",
+        type=_address,
+        metavar="ADDRESS",
+        help=f"with --web: {LOOPBACK} unless given; with another one other machines reach it, unencrypted",
+    )
+    parser.add_argument(
+        "--sessions",
+        type=_number(1, SESSIONS_MAX),
+        help=f"with --web: at most so many at a time, {SESSIONS} unless given; each has a run of its own",
+    )
     return parser
 
 
-def _seed(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) > SEED_MAX:
-        raise argparse.ArgumentTypeError(f'expected a number from 0 to {SEED_MAX}, got "{text}"')
-    return int(text)
+def _number(least: int, most: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f'expected a number from {least} to {most}, got "{text}"')
+        return int(text)
+
+    return number
+
+
+def _address(text: str) -> str:
+    if text == "localhost":
+        return text
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f'expected an IP address of this machine or localhost, got "{text}"'
+        ) from error
 
 
 def command(arguments: list[str]) -> int:
@@ -73,6 +110,11 @@ def command(arguments: list[str]) -> int:
 
 
 def _run(given: argparse.Namespace) -> int:
+    if given.web:
+        return _web(given)
+    for flag in ("port", "bind", "sessions"):
+        if getattr(given, flag) is not None:
+            raise ScenarioError(f"--{flag}", None, "", "goes with --web")
     if given.screenshot is None:
         for flag in ("at", "screen", *([] if given.play else ["size"])):
             if getattr(given, flag) is not None:
@@ -103,6 +145,30 @@ def _run(given: argparse.Namespace) -> int:
 
     opened(file)
     return Twinloop(file, given.seed).run() or 0
+
+
+def _web(given: argparse.Namespace) -> int:
+    for flag in ("screenshot", "at", "screen", "size", "play"):
+        if getattr(given, flag) is not None:
+            raise ScenarioError(
+                f"--{flag}", None, "", "doesn't go with --web: pictures are drawn by a command of their own"
+            )
+    if given.scenario is None:
+        raise ScenarioError(
+            "--web", None, "", "needs a scenario: a file or a shipped one's name (twinloop list scenarios)"
+        )
+    file = _file(given.scenario)
+    if file is None:
+        return 0
+    if importlib.util.find_spec("textual_serve") is None:
+        raise MachineError(
+            "--web needs textual-serve, which isn't installed: python -m pip install 'twinloop[web]'"
+        )
+    from twinloop.tui.web.server import serve
+
+    port = PORT if given.port is None else given.port
+    serve(file, given.seed, given.bind or LOOPBACK, port, given.sessions or SESSIONS)
+    return 0
 
 
 def _require_terminal() -> None:
