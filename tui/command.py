@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from twinloop.scenarios.cli.evidence.files import writable
+from twinloop.scenarios.judging.verdict import INTERNAL_ERROR
 from twinloop.scenarios.text.errors import MachineError, ScenarioError
 
 SIZE_MIN, SIZE_MAX = (40, 12), (500, 200)
@@ -144,7 +145,12 @@ def _run(given: argparse.Namespace) -> int:
     from twinloop.tui.terminal.app import Twinloop
 
     opened(file)
-    return Twinloop(file, given.seed).run() or 0
+    app = Twinloop(file, given.seed)
+    code = app.run()
+    if code is None and app.return_code:  # it broke: what broke it stands above
+        print("error: a mistake in twinloop itself, please report it with the lines above", file=sys.stderr)
+        return INTERNAL_ERROR
+    return code or 0
 
 
 def _web(given: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from twinloop.scenarios.calibration.components import Used
 from twinloop.scenarios.calibration.crossings import C_API, CrossingPrices
@@ -73,6 +73,7 @@ def figures(
     mean = math.exp(sum(math.log(one.value) for one in native) / len(native))
     own = Level(mean, max(one.band for one in native))
     counting = level([one.metered / one.plain for one in kernels])
+    counting = replace(counting, value=max(1.0, counting.value))  # less is noise here, too
     return Figures(plain, metered, counting, own.times(HOST_TO_HOST), hosts)
 
 

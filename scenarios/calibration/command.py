@@ -5,16 +5,21 @@ Belongs here: flags, what is said. Never: measuring (calibrate.py).
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from twinloop.scenarios.text.errors import ScenarioError, shown_path
+from twinloop.scenarios.text.errors import ScenarioError, printable, shown_path
 
 if TYPE_CHECKING:
     from twinloop.scenarios.calibration.writing import Measured
+    from twinloop.scenarios.file.load import Loaded
+
+TITLE_MAX = 500
+"""characters of a board file's title"""
 
 
 def calibrate(
@@ -57,17 +62,11 @@ def calibrate(
     from twinloop.scenarios.calibration.calibrate import Plan, calibrated
     from twinloop.scenarios.calibration.writing import board_file, derived
     from twinloop.scenarios.file.boards.reading import read_board
-    from twinloop.scenarios.file.load import find, load
+    from twinloop.scenarios.interrupts import interruptible
 
-    if out.exists():
-        raise ScenarioError(shown_path(out), None, "", "it is there already: calibrate writes a new file")
-    if not out.parent.is_dir():
-        raise ScenarioError(shown_path(out), None, "", f"no folder {shown_path(out.parent)}")
-    folder = out.parent if flash is None else flash
-    if not folder.is_dir():
-        raise ScenarioError("--flash", None, "", f"{shown_path(folder)}: no such folder")
+    folder = _checked(out, flash, title)
     plan = Plan(
-        scenarios=[load(find(name)) for name in scenario or ()],
+        scenarios=[_loaded(name) for name in scenario or ()],
         given=[programs.given(text) for text in host_binary or ()],
         flash=folder,
         title=title,
@@ -75,7 +74,8 @@ def calibrate(
         quick=quick,
         say=_say,
     )
-    found = calibrated(plan)
+    with interruptible():  # also when the connection to the board ends: what was begun is removed again
+        found = calibrated(plan)
     text = board_file(found)
     read_board(text, out, out.stem)  # what is written can be read
     try:
@@ -87,6 +87,37 @@ def calibrate(
     if note := derived(found):
         print(f"note: {note}")
     return 0
+
+
+def _checked(out: Path, flash: Path | None, title: str) -> Path:
+    """Can the file be written in the end? Returns the folder whose flash is measured; raises
+    ScenarioError."""
+    if out.exists():
+        raise ScenarioError(shown_path(out), None, "", "it is there already: calibrate writes a new file")
+    if not out.parent.is_dir():
+        raise ScenarioError(shown_path(out), None, "", f"no folder {shown_path(out.parent)}")
+    folder = out.parent if flash is None else flash
+    if not folder.is_dir():
+        raise ScenarioError("--flash", None, "", f"{shown_path(folder)}: no such folder")
+    for place in (out.parent, folder):  # said now, not after minutes
+        if not os.access(place, os.W_OK | os.X_OK):
+            raise ScenarioError(shown_path(place), None, "", "no file can be written into this folder")
+    if len(title) > TITLE_MAX:
+        raise ScenarioError("--title", None, "", f"expected at most {TITLE_MAX} characters, got {len(title)}")
+    return folder
+
+
+def _loaded(name: str) -> Loaded:
+    """A scenario that can run; raises ScenarioError for all that is wrong with it."""
+    from twinloop.scenarios.checking import checked
+    from twinloop.scenarios.file.load import find
+
+    found = checked(find(name))
+    if found.errors or found.loaded is None:
+        for error in found.errors[:-1]:
+            print(f"error: {printable(str(error))}", file=sys.stderr)
+        raise found.errors[-1]
+    return found.loaded
 
 
 def _say(text: str) -> None:

@@ -176,7 +176,7 @@ def _run(
     if not right:
         raise MachineError(
             f"the host program {program.name}: expected for each call a line of imports, bytes and fuel, and "
-            f"a line of spent and two times in ns (docs/boards.md), got {done.stdout[:200]!r}"
+            f"a line of spent and two times in ns (docs/calibration.md), got {done.stdout[:200]!r}"
         )
     return found
 

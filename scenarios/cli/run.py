@@ -133,7 +133,8 @@ def run(
     ],
     seed: Annotated[int | None, typer.Option(help="instead of the scenario's", min=0, max=2**63 - 1)] = None,
     board: Annotated[
-        list[str] | None, typer.Option(help="run a gateway on another board", metavar="GATEWAY=BOARD")
+        list[str] | None,
+        typer.Option(help="another board; files lie beside the scenario", metavar="GATEWAY=BOARD"),
     ] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help=SET_HELP, metavar="PATH=VALUE")] = None,
     json_file: _Json = None,

@@ -36,6 +36,7 @@ from twinloop.scenarios.evidence.remote.versions import (
     table,
 )
 from twinloop.scenarios.evidence.workers import Task, Tell, Work, processes, run_tasks
+from twinloop.scenarios.file.boards.reading import is_file
 from twinloop.scenarios.interrupts import Interrupts
 from twinloop.scenarios.planning.plan import Planner
 from twinloop.scenarios.text.errors import MachineError, ScenarioError
@@ -95,7 +96,7 @@ def run_on_cluster(
     if not _planned(work):
         run_tasks(work, tasks, 1, tell, interrupts)
         return
-    parcel = packed(work.scenarios)
+    parcel = packed(work.scenarios, filter(is_file, work.options.boards.values()))
     _require_whole(work, parcel)
     from twinloop.scenarios.evidence.remote.runs import Runs
 

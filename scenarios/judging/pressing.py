@@ -16,7 +16,7 @@ from twinloop.scenarios.judging.run import Run
 from twinloop.scenarios.judging.verdict import Verdict
 from twinloop.sim.accounts.latency import DRIVER, POLICY, STAGES, TRANSFORM
 from twinloop.sim.machine.budget import Meter
-from twinloop.sim.model.boards import HostProgram, prices
+from twinloop.sim.model.boards import HostProgram, Prices, prices
 
 BUSY_MAX = 0.5
 """share of a gateway's cores up to which bursts find room: at twice that, queues grow (ours)"""
@@ -26,31 +26,34 @@ def factor(gateway: Any) -> float:
     """How many times dearer its work may be: by the band of what costs most, or under the host program that
     may be meant, too."""
     priced = gateway.machine.budget.prices
-    band = max([priced.band, *(one.band for one in priced.work_ns.values())])
+    others = priced.instantiate_ns, priced.instantiate_again_ns, *priced.work_ns.values()
+    band = max([priced.band, *(one.band for one in others)])
     return float(max(band, dearer(gateway, gateway.spec.doubt)))
 
 
 def dearer(gateway: Any, program: HostProgram | None) -> float:
-    """What the run's calls would have cost under another host program, against what they cost; 1 without
-    one."""
+    """What the run's calls would have cost under another host program, against what they cost, both at full
+    speed: while the CPU was throttled, either took longer; 1 without one."""
     if program is None:
         return 1.0
     spec, budget = gateway.spec, gateway.machine.budget
     other = prices(spec.board, program, spec.runtime, budget.prices.metered, spec.small_reservation)
     meters: dict[str, Meter] = budget.meters
-    spent_ps = sum(meter.spent_ps for meter in meters.values())
-    if not spent_ps:
-        return 1.0
-    then_ps: int = sum(
-        meter.fuel * budget.full_speed(name).fuel_ps
-        + meter.calls * other.call_ps.value
-        + meter.imports * other.import_ps.value
-        + meter.exchanges * other.exchange_ps.value
-        + meter.values * other.value_ps.value
-        + meter.bytes * other.byte_ps.value
-        for name, meter in meters.items()
+    now_ps = sum(_cost_ps(meter, budget.prices) for meter in meters.values())
+    then_ps = sum(_cost_ps(meter, other) for meter in meters.values())
+    return max(1.0, then_ps / now_ps) if now_ps else 1.0
+
+
+def _cost_ps(meter: Meter, host: Prices) -> int:
+    """Of a component's calls, with crossings at a host program's prices."""
+    return (
+        meter.fuel_full_ps
+        + meter.calls * host.call_ps.value
+        + meter.imports * host.import_ps.value
+        + meter.exchanges * host.exchange_ps.value
+        + meter.values * host.value_ps.value
+        + meter.bytes * host.byte_ps.value
     )
-    return max(1.0, then_ps / spent_ps)
 
 
 def pressing(world: Run, measures: Measures, judged: list[Judged]) -> list[str]:
@@ -67,6 +70,7 @@ def pressing(world: Run, measures: Measures, judged: list[Judged]) -> list[str]:
             found.append(f"the cores of {gateway.name} could be busy")
         found += _limits(gateway, stages)
         found += _burst(world, gateway, stages)
+        found += _power_cuts(world, gateway)
     cpu_ns = modelled(latency, "max")
     found += [one.expectation.text for one in judged if _near(one, measures, cpu_ns, most)]
     return list(dict.fromkeys(found))
@@ -100,6 +104,18 @@ def _burst(world: Run, gateway: Any, stages: dict[int, int]) -> list[str]:
     if whole_ns <= min(device.poll_ns for device in mine):
         return []
     return [f"polls of {gateway.name} could overrun in a burst"]
+
+
+def _power_cuts(world: Run, gateway: Any) -> list[str]:
+    """Its power goes in the run: how much of its store is on the flash then follows from how fast that is."""
+    store, spec = gateway.outbox.store, world.spec
+    actions = [*spec.timeline, *(one.action for one in spec.reactions)]
+    cut = any(one.verb == "power-cut" and one.target == gateway.name for one in actions)
+    if not cut or store is None or store.spec.volatile or store.spec.flash_bytes_per_s is not None:
+        return []
+    if gateway.machine.budget.board.flash_bytes_per_s.band <= 1:
+        return []
+    return [f"what {gateway.name} has on its flash when its power goes"]
 
 
 def _limits(gateway: Any, stages: dict[int, int]) -> list[str]:

@@ -68,6 +68,10 @@ class Meter:
 
     __slots__ = (
         "_call_prices",
+        "_fuel_full_ps",
+        "_fuel_priced",
+        "_fuel_spent_ps",
+        "_full_fuel_ps",
         "_prices",
         "bytes",
         "calls",
@@ -83,18 +87,26 @@ class Meter:
         "values",
     )
 
-    def __init__(self, profile: CpuProfile) -> None:
-        self.reprice(profile)
-        self.fuel = self.calls = self.imports = self.exchanges = self.values = self.bytes = self.spent_ps = 0
+    def __init__(self, profile: CpuProfile, full: CpuProfile | None = None) -> None:
+        self.fuel = self._fuel_priced = self._fuel_spent_ps = self._fuel_full_ps = 0
+        """units of fuel; how many of them, and what they have cost, is settled: prices were others then"""
+        self.profile, self._full_fuel_ps = profile, (full or profile).fuel_ps
+        self.reprice(profile, full)
+        self.calls = self.imports = self.exchanges = self.values = self.bytes = self.spent_ps = 0
         self.start_fuel = self.instantiate_ns = 0
         """of start code; CPU time of new instances, their start code's included"""
         self.cpu_ns = 0
         """CPU time of all its calls, without instantiation: ``spent_ps``, rounded down"""
         self.faults: dict[str, int] = {}
 
-    def reprice(self, profile: CpuProfile) -> None:
-        """Other prices from now on."""
-        self.profile = profile
+    def reprice(self, profile: CpuProfile, full: CpuProfile | None = None) -> None:
+        """Other prices from now on. ``full``: what they would be if the CPU weren't throttled; None: it
+        isn't."""
+        since = self.fuel - self._fuel_priced
+        self._fuel_spent_ps += since * self.profile.fuel_ps
+        self._fuel_full_ps += since * self._full_fuel_ps
+        self._fuel_priced = self.fuel
+        self.profile, self._full_fuel_ps = profile, (full or profile).fuel_ps
         self._prices: tuple[int, int, int, int, int, int] = astuple(profile)
         self._call_prices = profile.fuel_ps, profile.call_ps, profile.value_ps
 
@@ -148,8 +160,14 @@ class Meter:
 
     @property
     def fuel_ns(self) -> int:
-        """The part of ``cpu_ns`` that is guest code, at today's prices."""
-        return self.fuel * self.profile.fuel_ps // PS_PER_NS
+        """The part of ``cpu_ns`` that is guest code, each unit at the price that it had then."""
+        since = self.fuel - self._fuel_priced
+        return (self._fuel_spent_ps + since * self.profile.fuel_ps) // PS_PER_NS
+
+    @property
+    def fuel_full_ps(self) -> int:
+        """What its guest code would have cost, in picoseconds, had the CPU never been throttled."""
+        return self._fuel_full_ps + (self.fuel - self._fuel_priced) * self._full_fuel_ps
 
     @property
     def crossings_ns(self) -> int:
@@ -202,10 +220,10 @@ class Budget:
         found = self.meters.get(component)
         if found is None:
             self._sha256[component] = sha256
-            found = self.meters[component] = Meter(self._profile_of(sha256))
+            found = self.meters[component] = Meter(self._profile_of(sha256), self.full_speed(component))
         elif self._sha256[component] != sha256:
             self._sha256[component] = sha256
-            found.reprice(self._profile_of(sha256))
+            found.reprice(self._profile_of(sha256), self.full_speed(component))
         return found
 
     def full_speed(self, component: str) -> CpuProfile:
@@ -251,7 +269,7 @@ class Budget:
         self.speed = min(self._throttles, default=1.0)
         self.profile = self._full_speed if self.speed == 1.0 else self._full_speed.slowed(self.speed)
         for component, meter in self.meters.items():
-            meter.reprice(self._profile_of(self._sha256[component]))
+            meter.reprice(self._profile_of(self._sha256[component]), self.full_speed(component))
 
     def squeeze(self, left_bytes: int) -> Callable[[], None]:
         """Only ``left_bytes`` of RAM are left for instances (the least of all that hold); returns what ends

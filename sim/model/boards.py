@@ -243,7 +243,8 @@ class Prices:
     def band(self) -> float:
         """The widest band of what makes a call's time."""
         fuel = self.fuel_ps, *self.component_fuel_ps.values()
-        return max(one.band for one in (*fuel, self.call_ps, self.import_ps, self.exchange_ps, self.value_ps))
+        crossings = self.call_ps, self.import_ps, self.exchange_ps, self.value_ps, self.byte_ps
+        return max(one.band for one in (*fuel, *crossings))
 
 
 def prices(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,7 @@ gateways:
   gw: {board: ./own.yaml, HOST, transform: normalize, policy: route, uplink: {link: cloud}}
 expect: ["EXPECT"]
 """
+NOTHING: Mapping[str, object] = {}
 STAGE = "max(latency.stage{stage=transform})"
 
 
@@ -39,14 +41,16 @@ def run(
     host: str = "host: rust-typed",
     count: int = 1,
     fuel: str = "1 ns",
+    more: str = "",
+    board: Mapping[str, object] = NOTHING,
     **options: str,
 ) -> twinloop.Result:
-    """All figures of the board have a band of 2."""
+    """All figures of the board have a band of 2, but those in ``board``; ``more``: lines of the scenario."""
     figure = {**FIGURE, "value": fuel}
-    own = text(**{"fuel": figure, "metered-fuel": figure})
+    own = text(**{"fuel": figure, "metered-fuel": figure, **board})
     (folder / "own.yaml").write_text(own, encoding="utf-8")
     said = SCENARIO.replace("EXPECT", expect).replace("HOST, ", f"{host}, " if host else "")
-    (folder / "s.yaml").write_text(said.replace("COUNT", str(count)), encoding="utf-8")
+    (folder / "s.yaml").write_text(said.replace("COUNT", str(count)) + more, encoding="utf-8")
     return twinloop.run(twinloop.load(folder / "s.yaml"), Options(**options))
 
 
@@ -188,3 +192,36 @@ def test_each_stage_says_what_was_fuel_and_what_the_host(tmp_path: Path) -> None
         assert spent["fuel_ns"] == meter["fuel"] * result.data["bands"]["gw"]["fuel_ps"] // 1000
         assert spent["crossings_ns"] > 0
     assert gateway["spent"]["uplink"] == {"fuel_ns": 0, "crossings_ns": 0, "host_ns": gateway["host_ns"]}
+
+
+SLOW = "timeline:\n  - {at: 1 ms, throttle: gw, speed: 10 %, for: 1 min}\n"
+
+
+def test_a_throttled_cpu_hides_no_dearer_host_program(tmp_path: Path) -> None:
+    """Under another host program the run's calls cost several times as much, throttled or not; a bound between
+    what both take isn't passed for sure."""
+    often = run(tmp_path, f"{STAGE} <= 1 s", host="", more=SLOW, band="always")
+    ends = dict(often.judged[0].ends)
+    assert ends["c-api"] is not None
+    assert ends["high"] is not None
+    assert ends["c-api"] > 1.5 * ends["high"], "the host program makes more of a difference than the bands"
+    between = f"{STAGE} <= {int(ends['c-api'] * 0.95)} ns"
+    assert run(tmp_path, between, host="", more=SLOW).verdict is Verdict.UNSURE
+
+
+def test_how_long_a_start_takes_may_turn_a_boot(tmp_path: Path) -> None:
+    """Only the price of an instance is in doubt: a hundredfold."""
+    figure = {**FIGURE, "value": "10 ms", "band": 100}
+    found = run(tmp_path, "max(gateway.boot) <= 500 ms", board={"instantiate": figure})
+    assert found.verdict is Verdict.UNSURE
+
+
+@pytest.mark.parametrize(("said", "pressed"), [("", True), (", flash: 10 MB/s", False)])
+def test_how_fast_the_flash_is_may_turn_what_a_power_cut_takes(
+    tmp_path: Path, said: str, pressed: bool
+) -> None:
+    """Unless the scenario states it."""
+    host = f"host: rust-typed, store: {{capacity: 1 MiB, commit: 100 ms{said}}}"
+    cut = "timeline:\n  - {at: 5 s, power-cut: gw}\n  - {at: 6 s, restart: gw}\n"
+    found = run(tmp_path, "count(samples.lost) <= 100", host=host, more=cut)
+    assert ("what gw has on its flash when its power goes" in found.pressing) is pressed

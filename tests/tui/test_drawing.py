@@ -180,6 +180,24 @@ def test_panes_of_the_overview_fill_its_window(seen: Any, size: tuple[int, int])
     assert min(rows.values()) >= 4
 
 
+@pytest.mark.parametrize("width", [1, 18, 78, 118, 198])
+@pytest.mark.parametrize("height", range(1, 13))
+def test_no_pane_has_less_than_a_line_in_a_tiny_window(seen: Any, width: int, height: int) -> None:
+    """The grid breaks over a pane of less; one that has no line isn't there."""
+    rows = layout.overview_rows(*seen, width, height)
+    assert rows
+    assert all(1 <= lines <= height for lines in rows.values())
+
+
+def test_a_tiny_window_is_drawn(host: Host, file: Path) -> None:
+    async def body(app: Twinloop, pilot: Any) -> None:
+        for size in ((20, 5), (120, 4)):
+            await pilot.resize_terminal(*size)
+            await pilot.pause()
+
+    with_app(file, body, (80, 24), inline(host))
+
+
 def test_no_stage_is_told_by_its_colour_alone() -> None:
     assert len(set(latency.FILLS)) == len(latency.FILLS) == len(latency.COLOURS) == len(set(latency.COLOURS))
 

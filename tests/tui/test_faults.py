@@ -17,6 +17,7 @@ from twinloop.components.host.host import Host
 from twinloop.scenarios.file.load import LIBRARY, load
 from twinloop.scenarios.report.console import report
 from twinloop.scenarios.runner import Options, run
+from twinloop.tui.command import command
 from twinloop.tui.engine.messages import RunTo
 from twinloop.tui.terminal.app import Twinloop
 
@@ -133,3 +134,25 @@ def test_the_screen(host: Host, dies: Path) -> None:
         assert "gw/driver/nested/1 unreachable after " in text_of(app)
 
     with_app(dies, body, size=(220, 60), start=inline(host))
+
+
+class Breaks:
+    """A terminal that an exception has ended, as Textual leaves it."""
+
+    return_code = 1
+
+    def __init__(self, file: Path, seed: int | None) -> None:
+        pass
+
+    def run(self) -> None:
+        pass
+
+
+def test_a_screen_that_breaks_ends_with_a_code_of_its_own(
+    file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And not with that of a run that held."""
+    monkeypatch.setattr("twinloop.tui.command._require_terminal", lambda: None)
+    monkeypatch.setattr("twinloop.tui.terminal.app.Twinloop", Breaks)
+    assert command([str(file)]) == 70
+    assert "please report it" in capsys.readouterr().err

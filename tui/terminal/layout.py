@@ -104,12 +104,18 @@ def strip_lines(plan: Ready | None, view: View | None, height: int) -> int:
 
 
 def overview_rows(plan: Ready, view: View, width: int, height: int) -> dict[str, int]:
-    """Lines of each pane of the overview in a window ``width`` wide that has ``height`` lines for it; panes
-    that aren't named aren't shown.
+    """Lines of each pane of the overview in a window ``width`` wide that has ``height`` lines for it, at
+    least 1; panes that aren't named aren't shown.
 
     Which column a pane falls into follows from these (app.tcss): the grid fills the next free cell, so of two
     panes side by side the one to the left must be the higher.
     """
+    wanted = _overview_wanted(plan, view, width, height)
+    return {name: min(lines, height) for name, lines in wanted.items() if lines > 0}
+
+
+def _overview_wanted(plan: Ready, view: View, width: int, height: int) -> dict[str, int]:
+    """The same; 0 and less in a window that has no line for a pane."""
     wide, huge = width >= WIDE, width >= HUGE
     expect = 2 + max(1, len(view.verdicts)) * (2 if wide else 1)
     plant = 2 + overview.plant_wanted(plan, view, width * 9 // 14 if wide else width - 2)

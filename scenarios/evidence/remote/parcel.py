@@ -11,7 +11,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -50,22 +50,25 @@ class Parcel:
     contents: dict[str, bytes]
 
 
-def packed(scenarios: tuple[Loaded, ...]) -> Parcel:
-    """Read all files that the scenarios name.
+def packed(scenarios: tuple[Loaded, ...], more: Iterable[str] = ()) -> Parcel:
+    """Read all files that the scenarios name, and ``more``: names as theirs, from a command line.
 
     Raises:
         ScenarioError: for one that has an absolute name, which would be another file elsewhere, or that
             can't be read any more.
     """
     contents: dict[str, bytes] = {}
-    return Parcel(tuple(_sent(loaded, contents) for loaded in scenarios), contents)
+    more = tuple(more)
+    return Parcel(tuple(_sent(loaded, more, contents) for loaded in scenarios), contents)
 
 
-def _sent(loaded: Loaded, contents: dict[str, bytes]) -> Sent:
+def _sent(loaded: Loaded, more: tuple[str, ...], contents: dict[str, bytes]) -> Sent:
     home = loaded.file.parent
     shipped = {name for block in loaded.scenario.components.values() for name in block.files}
     named = [
-        name for name in dict.fromkeys(named_files(loaded)) if name not in shipped or (home / name).exists()
+        name
+        for name in dict.fromkeys([*named_files(loaded), *more])
+        if name not in shipped or (home / name).exists()
     ]
     files: dict[str, str] = {}
     folders: dict[str, None] = {}

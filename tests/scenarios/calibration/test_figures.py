@@ -190,3 +190,12 @@ def test_the_file_that_is_written_is_a_board_with_these_figures() -> None:
         assert figure.date == "2026-11-29"
     assert "rust-typed: not measured" in derived(MEASURED)
     assert "# small: the board's own fuel" in board_file(MEASURED)
+
+
+def test_a_component_counted_more_quickly_than_not_still_makes_a_file() -> None:
+    """That is noise, and a board file with it would be refused after minutes of measuring."""
+    odd = [replace(one, metered_ns=one.plain_ns * 0.9) for one in KERNELS]
+    found = figures(odd, PRICES, {"python": times(0.3, 0.1)})
+    own = component(used(1_000_000, 0.3), PRICES, found)
+    assert own.plain.value == own.metered.value
+    read_board(board_file(replace(MEASURED, figures=found, components=[own])), Path("own.yaml"), "own")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import signal
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from twinloop.components.host.host import Host
-from twinloop.scenarios.calibration import components, machine, programs
+from twinloop.scenarios.calibration import calibrate, components, machine, programs
 from twinloop.scenarios.calibration.shapes import Shape
 from twinloop.scenarios.calibration.timing import TimedInstance
 from twinloop.scenarios.cli.main import main
@@ -146,7 +149,47 @@ def test_calibrate_writes_a_new_file_only(tmp_path: Path, capsys: pytest.Capture
     assert "--clock" in capsys.readouterr().err
     assert main(["calibrate", str(tmp_path / "b.yaml"), "--scenario", "quickstrat"]) == 3
     assert "quickstart" in capsys.readouterr().err
+    assert main(["calibrate", str(tmp_path / "b.yaml"), "--title", "x" * 501]) == 3
+    assert "--title: expected at most 500" in capsys.readouterr().err
     assert not (tmp_path / "b.yaml").exists()
+
+
+def measures_nothing(plan: object) -> NoReturn:
+    raise AssertionError("it began to measure")
+
+
+def test_a_scenario_that_cannot_run_is_told_before_anything_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calibrate, "calibrated", measures_nothing)
+    (tmp_path / "s.yaml").write_text(SMALL.replace("policy: route", "policy: rout"))
+    assert main(["calibrate", str(tmp_path / "b.yaml"), "--scenario", str(tmp_path / "s.yaml")]) == 3
+    assert 'unknown component "rout"; did you mean "route"?' in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
+def test_a_folder_that_takes_no_file_is_told_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calibrate, "calibrated", measures_nothing)
+    tmp_path.chmod(0o500)
+    assert main(["calibrate", str(tmp_path / "b.yaml")]) == 3
+    assert "no file can be written into this folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    """As when the connection to the board ends while its flash is measured."""
+
+    def ended(plan: calibrate.Plan) -> NoReturn:
+        machine.flash(plan.flash, 1 << 20, lambda text: signal.raise_signal(number))
+        raise AssertionError("the signal wasn't heard")
+
+    monkeypatch.setattr(calibrate, "calibrated", ended)
+    assert main(["calibrate", str(tmp_path / "b.yaml")]) == 130
+    assert not list(tmp_path.iterdir())
 
 
 def test_this_machine_is_calibrated_and_its_file_runs(

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.scenarios.evidence.plant import scenario
+from tests.scenarios.file.test_boards import text as board_text
 from twinloop.components.host.host import Host
 from twinloop.scenarios.evidence.remote.parcel import Unpacked, packed
 from twinloop.scenarios.file.load import LIBRARY, Loaded, library_names, load
@@ -125,3 +126,18 @@ def test_an_absolute_name_is_refused(tmp_path: Path) -> None:
     file.write_text(scenario().replace("normalize.wasm", str(tmp_path / "x.wasm")), encoding="utf-8")
     with pytest.raises(ScenarioError, match="is an absolute name"):
         packed((load(file),))
+
+
+def test_a_board_file_of_the_command_line_is_sent_too(tmp_path: Path, host: Host) -> None:
+    file = tmp_path / "lucky.yaml"
+    file.write_text(scenario(), encoding="utf-8")
+    (tmp_path / "own.yaml").write_text(board_text(), encoding="utf-8")
+    loaded = load(file)
+    boards = dict.fromkeys(loaded.scenario.gateways, "./own.yaml")
+    there = Unpacked(pickle.loads(pickle.dumps(packed((loaded,), boards.values()))))
+    (tmp_path / "own.yaml").unlink()
+    try:
+        spec = Planner(there.scenarios[0], host, 1, boards).world()
+    finally:
+        there.remove()
+    assert {gateway.board.title for gateway in spec.gateways} == {"A board of round numbers"}

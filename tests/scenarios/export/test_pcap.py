@@ -71,7 +71,7 @@ def recorded(
         worlds.append(world)
         world.trace.sinks.append(records.extend)
 
-    options = Options(watches=(Capture(path, of),), started=started)
+    options = Options(watches=(Capture(path, of),), started=started, band="never")
     return run(load_text(text, file), options, host), worlds[-1], records
 
 

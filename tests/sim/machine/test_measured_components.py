@@ -67,3 +67,24 @@ def test_a_host_program_that_was_measured_has_its_own_time_of_an_instruction() -
     assert prices(board, hosts()["c-api"], None, False, False).call_ps.value == hosts()["c-api"].call.value
     derived = prices(board, HOST, None, False, False).call_ps.value
     assert derived == prices(BOARD, HOST, None, False, False).call_ps.value
+
+
+def test_guest_code_keeps_the_price_that_it_had() -> None:
+    """100 units at 7 ns, then another release's 100 at 0.19 ns, half of them on a CPU at half its speed.
+    Not throttled, they would all have cost 0.19 ns."""
+    one = budget()
+    meter = one.meter("own", "a" * 64)
+    meter.charge(100, 0, 0, 0, 0, 0)
+    one.meter("own", "c" * 64).charge(50, 0, 0, 0, 0, 0)
+    end = one.throttle(0.5)
+    meter.charge(50, 0, 0, 0, 0, 0)
+    end()
+    assert meter.fuel_ns == (100 * 7_000 + 50 * 190 + 50 * 380) // 1000
+    assert meter.fuel_full_ps == 100 * 7_000 + 100 * 190
+    assert meter.cpu_ns == meter.fuel_ns, "it crossed nothing"
+
+
+def test_every_figure_counts_for_how_far_off_a_call_may_be() -> None:
+    """A byte's too: a driver that carries much takes what bytes take."""
+    host = replace(HOST, byte=HOST.byte._replace(band=50.0))
+    assert prices(BOARD, host, None, False, False).band >= 50
