@@ -77,6 +77,8 @@ def test_every_key_does_what_it_says(host: Host, file: Path) -> None:
         await until(pilot, lambda: app.view is not None and app.view.snapshot.now_ns > 2 * S)
         await press("g")
         assert await typed("1 s") == Rewind(1 * S)
+        await press("u")
+        assert app.prompt.said[0] == "nothing was done by hand yet"
         await press("left_square_bracket")
         assert app.prompt.said[0] == "nothing is on the timeline before this instant"
         assert await press("right_square_bracket") == RunTo(6 * S)

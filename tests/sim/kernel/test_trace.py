@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[3]
 
 def written() -> list[tuple[str, int, str]]:
     """(kind, fields, where) of each ``trace.emit("kind", ...)`` and ``trace.add((now, "kind", ...))`` whose
-    kind is spelled out."""
+    kind is spelled out; where many are written, ``add = trace.add`` stands for it."""
     found = []
     for file in [
         *(ROOT / "sim").rglob("*.py"),
@@ -20,17 +20,17 @@ def written() -> list[tuple[str, int, str]]:
         *(ROOT / "devices").rglob("*.py"),
     ]:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if (
-                not isinstance(node, ast.Call)
-                or not isinstance(node.func, ast.Attribute)
-                or not ast.unparse(node.func.value).endswith("trace")
-            ):
+            if not isinstance(node, ast.Call):
+                continue
+            called = ast.unparse(node.func)
+            how = "add" if called == "add" else called.rpartition("trace.")[2]
+            if how not in ("add", "emit") or not (called == "add" or called.endswith(f"trace.{how}")):
                 continue
             where = f"{file.name}:{node.lineno}"
-            if node.func.attr == "emit" and isinstance(node.args[0], ast.Constant):
+            if how == "emit" and isinstance(node.args[0], ast.Constant):
                 found.append((str(node.args[0].value), len(node.args) - 1, where))
             elif (
-                node.func.attr == "add"
+                how == "add"
                 and isinstance(node.args[0], ast.Tuple)
                 and isinstance(node.args[0].elts[1], ast.Constant)
             ):
