@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 from typing import Any, NamedTuple
 
 from twinloop.devices.model.statuses import quality
@@ -130,8 +131,17 @@ class Ways:
     def _listen_to(self, gateway: Gateway) -> None:
         """Methods of these objects tell before they do it; their classes stay as they are."""
         env, index, pipeline, outbox = gateway.machine.env, gateway.index, gateway.pipeline, gateway.outbox
+
+        def begun(reader: Reader) -> RememberedTimes:
+            """A reader asks for new times when it begins with a row; of a poller it is known already."""
+            times, row = RememberedTimes(env), getattr(reader, "row", None)
+            way = None if row is None else self._of(row)
+            if way is not None:
+                way.at_work[index] = times, reader
+            return times
+
         for poller in gateway.pollers:
-            poller.new_times = lambda: RememberedTimes(env)
+            poller.new_times = partial(begun, poller)
 
         def polled(reader: Reader, row: Row, *rest: object) -> None:
             way = self._of(row)
@@ -151,7 +161,6 @@ class Ways:
                 if message.store_id is not None:
                     self._leg(index, message, STORE)
 
-        _before(pipeline, "poll", polled)
         _before(pipeline, "accepted", polled)
         _before(pipeline, "carried", carried)
         _before(pipeline, "hold", held)
