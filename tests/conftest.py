@@ -20,7 +20,9 @@ from twinloop.components.host.cache import FOLDER_VARIABLE
 from twinloop.components.host.host import Host
 from twinloop.scenarios import collector
 
-settings.register_profile("suite", derandomize="TWINLOOP_SOAK" not in os.environ)
+settings.register_profile(
+    "suite", deadline=None, derandomize="TWINLOOP_SOAK" not in os.environ
+)  # machines are busy
 """the suite tries the same examples each time, the soak new ones"""
 settings.load_profile("suite")
 
