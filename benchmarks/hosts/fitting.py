@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.hosts.cases import HERE
+from twinloop.scenarios.calibration.fitting import QUANTILE, least_missed
 
 COUNTED, FITTED = HERE / "counted.json", HERE / "fitted.json"
 PRICES = ("call", "import", "value", "byte", "character", "transact", "bare_call")
@@ -33,8 +34,7 @@ gives a list, a text, a number or nothing; ``transact``: an import with the argu
 of a list; ``character``: a byte of a text"""
 GUEST_PRICES = ("call", "import", "fuel")
 """of compiled code: a call's and an import's way in and out, a unit of fuel"""
-SHARE, QUANTILE, WIDEST = 1 / 3, 0.9, 100.0
-STEPS, CLOSE = 200, 1e-10
+SHARE, WIDEST = 1 / 3, 100.0
 DIGITS = 3
 
 Row = dict[str, Any]
@@ -52,32 +52,6 @@ def shape(row: Row) -> list[float]:
 def guest_shape(row: Row) -> list[float]:
     """The same for GUEST_PRICES."""
     return [1, row["imports"], row["fuel"]]
-
-
-def least_missed(shapes: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """The prices by which ``counts`` are missed least (Levenberg-Marquardt on their logarithms, from one
-    start: the same counts give the same prices)."""
-    at, damping = np.log(counts.min() / np.median(np.maximum(shapes, 1), axis=0)), 1.0
-
-    def misses(logs: np.ndarray) -> np.ndarray:
-        found: np.ndarray = np.log(shapes @ np.exp(logs) / counts)
-        return found
-
-    now = misses(at)
-    for _ in range(STEPS):
-        parts = shapes * np.exp(at)
-        slopes = parts / parts.sum(axis=1, keepdims=True)
-        step = np.linalg.solve(slopes.T @ slopes + damping * np.eye(len(at)), -slopes.T @ now)
-        further = at + np.clip(step, -2, 2)
-        found = misses(further)
-        if found @ found < now @ now:
-            at, now, damping = further, found, damping / 3
-        elif np.abs(step).max() < CLOSE:
-            break
-        else:
-            damping *= 3
-    prices: np.ndarray = np.exp(at)
-    return prices
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,12 +90,14 @@ def calibrated(plan: Plan) -> Measured:
     """Everything. Raises ScenarioError for a scenario that can't run, MachineError for this machine."""
     facts = machine.facts(plan.clock_mhz)
     samples = Samples(plan)
-    used = []
+    by_bytes: dict[str, components.Used] = {}
     for loaded in plan.scenarios:
-        used += components.measured(loaded, plan.rounds(SCENARIO_ROUNDS), plan.say)
+        for one in components.measured(loaded, plan.rounds(SCENARIO_ROUNDS), plan.say):
+            known = by_bytes.setdefault(one.sha256, one)
+            if known is not one:  # in several scenarios: all of its calls count
+                known.calls += one.calls
         samples.again()
     hosts, prices = samples.figures()
-    by_bytes = {one.sha256: one for one in used}
     plan.say("instances, compiling, hashing, signatures")
     work = outside.measured(plan.rounds(LIBRARY_ROUNDS))
     chased = kernels.chased(plan.rounds(CHASE_ROUNDS))

@@ -54,7 +54,7 @@ def calibrate(
 ) -> int:
     """Measure the board that this runs on, and write a board file for scenarios.
 
-    It takes about two minutes, and should have the board to itself: probe guests, calls through host
+    It takes some minutes, and should have the board to itself: probe guests, calls through host
     programs, instances, flash. With --scenario, each component of it gets a figure of its own, which is
     known much better than the board's. Nothing is changed but OUT.yaml, and 64 MiB that are written and
     removed again."""
@@ -131,9 +131,12 @@ def _megahertz(clock: str | None) -> int:
     if clock is None:
         return 0
     try:
-        return max(1, parse(clock, {"MHz": 1, "GHz": 1000}, "a clock", "1.8 GHz"))
+        found = parse(clock, {"MHz": 1, "GHz": 1000}, "a clock", "1.8 GHz")
     except ValueError as error:
         raise ScenarioError("--clock", None, "", str(error)) from error
+    if found <= 0:
+        raise ScenarioError("--clock", None, "", f'expected a clock over 0, got "{clock}"')
+    return found
 
 
 def _told(found: Measured, out: Path) -> None:

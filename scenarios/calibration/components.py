@@ -15,7 +15,7 @@ from twinloop.scenarios.calibration.shapes import Shape
 from twinloop.scenarios.calibration.timing import TimedInstance
 from twinloop.scenarios.file.load import Loaded
 from twinloop.scenarios.runner import Options, run_in
-from twinloop.scenarios.text.errors import MachineError
+from twinloop.scenarios.text.errors import MachineError, ScenarioError, shown_path
 from twinloop.sim.gateway.slot import Slot
 from twinloop.sim.machine.budget import Meter
 from twinloop.sim.world import World
@@ -107,6 +107,13 @@ def _run(loaded: Loaded, host: Host) -> dict[str, Used]:
 
     def started(world: World) -> None:
         meters.clear()  # of a run that began anew
+        actions = [*world.spec.timeline, *(one.action for one in world.spec.reactions)]
+        if any(one.verb == "upgrade" for one in actions):  # both releases' calls are charged on one meter
+            raise ScenarioError(
+                shown_path(loaded.file), None, "timeline",
+                "a component is upgraded, so that calls of two releases can't be told apart: measure a "
+                "scenario for each release, without the upgrade",
+            )  # fmt: skip
         for gateway in world.gateways:
             for slot in gateway.rack.all():
                 meter = slot.meter = _TimedMeter(slot)

@@ -3,7 +3,7 @@ taken off a component's time until its guest code is left.
 
 Belongs here: the shipped components called with 1, 10 and 40 readings, in one frame or in several, and the
 price of each part of a call. Never: other host programs (programs.py), a user's components (components.py).
-They are measured in a run, as a user's components are: back to back the same calls take half as long,
+They are measured in a run, as a user's components are: back to back the same calls are quicker,
 because nothing else goes through the caches between them.
 
 The price of a call has four parts: that it is made, on a fiber or not; each import (a poll has as many that
@@ -25,6 +25,7 @@ import numpy as np
 from twinloop.scenarios.calibration import components
 from twinloop.scenarios.calibration.components import Used
 from twinloop.scenarios.calibration.fitting import BAND_LEAST, QUANTILE, Level, least_missed
+from twinloop.scenarios.calibration.programs import C_API
 from twinloop.scenarios.calibration.shapes import Shape
 from twinloop.scenarios.file.boards.programs import hosts
 from twinloop.scenarios.file.load import load_data
@@ -33,7 +34,6 @@ from twinloop.sim.model.boards import HostProgram
 FLEETS = {"one": (1, 1), "ten": (10, 1), "forty": (40, 1), "four-frames": (4, 200), "ten-frames": (10, 200)}
 """name -> (points, registers from one to the next): what is polled in one frame, or in one frame each"""
 DEVICES = 4
-C_API = "c-api"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from twinloop.scenarios.calibration import calibrate, components, machine, progr
 from twinloop.scenarios.calibration.shapes import Shape
 from twinloop.scenarios.calibration.timing import TimedInstance
 from twinloop.scenarios.cli.main import main
-from twinloop.scenarios.file.load import load_text
+from twinloop.scenarios.file.load import find, load, load_text
 from twinloop.scenarios.runner import run
 from twinloop.scenarios.text.errors import MachineError, ScenarioError
 
@@ -129,6 +129,12 @@ def test_components_of_a_scenario_have_the_shapes_that_its_result_tells() -> Non
     assert found["modbus-driver"].shape.exchanges == found["modbus-driver"].shape.calls
 
 
+def test_a_scenario_with_an_upgrade_is_refused() -> None:
+    """The calls of both releases are charged on one meter."""
+    with pytest.raises(ScenarioError, match="calls of two releases can't be told apart"):
+        components.measured(load(find("upgrade")), 1, lambda text: None)
+
+
 def test_a_timed_instance_is_an_instance() -> None:
     host = Host()
     host.makes = TimedInstance
@@ -145,8 +151,9 @@ def test_calibrate_writes_a_new_file_only(tmp_path: Path, capsys: pytest.Capture
     assert "it is there already" in capsys.readouterr().err
     assert main(["calibrate", str(tmp_path / "no" / "own.yaml")]) == 3
     assert "no folder" in capsys.readouterr().err
-    assert main(["calibrate", str(tmp_path / "b.yaml"), "--clock", "fast"]) == 3
-    assert "--clock" in capsys.readouterr().err
+    for clock in ("fast", "0 GHz"):
+        assert main(["calibrate", str(tmp_path / "b.yaml"), "--clock", clock]) == 3
+        assert "--clock" in capsys.readouterr().err
     assert main(["calibrate", str(tmp_path / "b.yaml"), "--scenario", "quickstrat"]) == 3
     assert "quickstart" in capsys.readouterr().err
     assert main(["calibrate", str(tmp_path / "b.yaml"), "--title", "x" * 501]) == 3
