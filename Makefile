@@ -24,7 +24,7 @@ demo: $(VENV)/.run            ## install, run the quickstart scenario, print its
 test: $(VENV)/.dev lint       ## install with the dev tools, lint, run the suite but for its long tests and those of `make test-tools`
 	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not long" --ignore tests/tools  # tests on sockets mostly wait
 
-test-long: $(VENV)/.dev       ## the long tests of the suite: those of more than 0.6 s of CPU time (tests/long.txt)
+test-long: $(VENV)/.dev       ## the long tests of the suite: those of more than 0.35 s of CPU time (tests/long.txt)
 	$(BIN)/python -m pytest -n 3 --dist worksteal -m long
 
 test-tools: $(VENV)/.dev      ## what works with other people's tools: a Dask cluster of real processes, Perfetto, Parquet, OpenTelemetry, report pages and the terminal in Chromium, captures in tshark; skipped without them

@@ -22,7 +22,8 @@ from twinloop.sim.cloud.messages import TOPIC_PREFIX, Body
 from twinloop.sim.field.tcp_port import Port
 from twinloop.sim.gateway.slot import Slot
 from twinloop.sim.model.spec import DerivedSpec, DeviceSpec
-from twinloop.sim.truth.truth import Nobody, Witness
+from twinloop.sim.truth.nobody import Nobody
+from twinloop.sim.truth.truth import Witness
 
 
 def point_configs(model: DeviceModel, first: int, protocol: str) -> list[PointConfig]:

@@ -23,6 +23,7 @@ from twinloop.sim.truth.witness import (
     held_shown,
     node_shown,
     registers_shown,
+    texts_shown,
     written_by,
 )
 
@@ -69,22 +70,30 @@ class Showing:
                 for point in range(len(device.model.points))
                 if (shown := registers_shown(device, point, [look]))
             }
-            self._say(index, "read", found)
+            texts = {
+                point: said[-1]
+                for point, one in enumerate(device.model.points)
+                if one.text is not None and (said := texts_shown(device, point, [look]))
+            }
+            self._say(index, "read", found, texts)
         elif code in WRITES:
             self._say(
                 index, "held", {point: held_shown(device, point) for point in written_by(device, look[0])}
             )
 
-    def _say(self, index: int, what: str, shown: dict[int, Shown]) -> None:
+    def _say(
+        self, index: int, what: str, shown: dict[int, Shown], texts: dict[int, str | None] | None = None
+    ) -> None:
         plant = self.plant
         points = plant.spec.devices[index].model.points
-        said = _sentence(
-            {
-                "at": plant.env.now,
-                "device": index,
-                what: {points[point].name: list(one) for point, one in shown.items()},
-            }
-        )
+        look: dict[str, Any] = {
+            "at": plant.env.now,
+            "device": index,
+            what: {points[point].name: list(one) for point, one in shown.items()},
+        }
+        if texts:
+            look["texts"] = {points[point].name: text for point, text in texts.items()}
+        said = _sentence(look)
         for listener in list(self.listeners):
             listener.write(said)
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from twinloop.devices.model.device import DeviceModel
 from twinloop.devices.model.encodings import TEXT
 from twinloop.devices.model.points import Point
-from twinloop.sim.truth.truth import Nobody, Shown
+from twinloop.sim.truth.nobody import Nobody
+from twinloop.sim.truth.truth import Shown
 from twinloop.sim.truth.witness import ModbusWitness, held_shown
 
 _SAME = ("type", "bits", "power")

@@ -26,8 +26,8 @@ from twinloop.sim.truth.witness import close
 if TYPE_CHECKING:
     from twinloop.sim.cloud.messages import Command
 
-HELLO, FORMAT = "twinloop-shown", 1
-"""how that conversation begins"""
+HELLO, FORMAT = "twinloop-shown", 2
+"""how that conversation begins; format 1 told no texts"""
 ASKS_KEPT = 8
 """answers by which their clock is read: the one that came back soonest says it best"""
 DRIFT = 5000
@@ -50,6 +50,13 @@ class _Look:
     first_ns: int
     last_ns: int
     points: dict[str, Shown]
+    texts: dict[str, str | None]
+    """the same of points that are texts; None: what was there is none"""
+
+    @property
+    def size(self) -> int:
+        """Values that are kept for it."""
+        return len(self.points) + len(self.texts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,16 +142,20 @@ class Elsewhere:
                 str(point): Shown(float(value), float(step), bool(single), bool(valueless))
                 for point, (value, step, single, valueless) in said["held" if written else "read"].items()
             }
-            self._keep((name, written), _Look(first_ns, last_ns, points))
+            texts = {
+                str(point): None if text is None else str(text)
+                for point, text in said.get("texts", {}).items()
+            }
+            self._keep((name, written), _Look(first_ns, last_ns, points, texts))
 
     def _keep(self, of: tuple[str, bool], look: _Look) -> None:
         looks = self._looks.setdefault(of, deque())
         looks.append(look)
-        held = self._held.get(of, 0) + len(look.points)
+        held = self._held.get(of, 0) + look.size
         while len(looks) > 1 and (
             held > POINTS_MAX or (len(looks) > KEPT_MIN and looks[0].last_ns < look.last_ns - KEPT_NS)
         ):
-            held -= len(looks[0].points)
+            held -= looks[0].size
             self._forgotten[of] = looks.popleft().last_ns
         self._held[of] = held
 
@@ -196,17 +207,35 @@ class Elsewhere:
         self, device: str, point: str, begun_ns: int, ended_ns: int, written: bool = False
     ) -> tuple[list[Shown], list[Shown]] | None:
         """(what the point showed in a call, what it showed before that); None when that isn't known."""
-        if point not in self.points.get(device, ()):
-            self.unknown[device, point] = None
+        looks = self._known(device, point, begun_ns, written)
+        if looks is None:
             return None
-        if begun_ns <= self._forgotten.get((device, written), -1):
-            return None
-        looks = self._looks.get((device, written), deque())
         mine = [look for look in looks if point in look.points]
         during = [
             look.points[point] for look in mine if look.last_ns >= begun_ns and look.first_ns <= ended_ns
         ]
         return during, [look.points[point] for look in mine if look.last_ns < begun_ns]
+
+    def texts(self, device: str, point: str, begun_ns: int, ended_ns: int) -> list[str | None] | None:
+        """What a point that is a text showed in a call; None when that isn't known."""
+        looks = self._known(device, point, begun_ns, written=False)
+        if looks is None:
+            return None
+        return [
+            look.texts[point]
+            for look in looks
+            if point in look.texts and look.last_ns >= begun_ns and look.first_ns <= ended_ns
+        ]
+
+    def _known(self, device: str, point: str, begun_ns: int, written: bool) -> deque[_Look] | None:
+        """The looks at a device, if all are there that a call since then had; None: they aren't, or it hasn't
+        got that point."""
+        if point not in self.points.get(device, ()):
+            self.unknown[device, point] = None
+            return None
+        if begun_ns <= self._forgotten.get((device, written), -1):
+            return None
+        return self._looks.get((device, written), deque())
 
 
 BELIEVED_EMPTY = "a number that means that there is no value, by another table"
@@ -231,7 +260,7 @@ class ElsewhereWitness:
         self._begun_ns, self._absent = 0, -1
         self.asks_later = True
         self.at, self.exactly, self.shown, self.valueless = near.at, near.exactly, near.shown, near.valueless
-        self.holds, self.likely = near.holds, near.likely
+        self.texts, self.holds, self.likely = near.texts, near.holds, near.likely
 
     @property
     def absent(self) -> int:
@@ -251,9 +280,26 @@ class ElsewhereWitness:
         self._begun_ns = self._env.now
         self._near.begin()
 
-    def texts(self, index: int) -> list[str | None] | None:
-        """Who serves it tells numbers only."""
-        return None
+    def texts_later(self, truth: Truth, k: int, texts: list[tuple[int, str, bool]]) -> None:
+        """The same of texts."""
+        serving, device = self._serving, self._index
+        name, begun_ns, ended_ns = truth.name(device), self._begun_ns, self._env.now
+
+        def compare() -> None:
+            for index, text, checked in texts:
+                point = truth.point(device, index)
+                shown = serving.texts(name, point, begun_ns, ended_ns)
+                if shown is None:  # by our own table: that says nothing
+                    truth.checked -= checked and (name, point) in serving.unknown
+                    continue
+                truth.asked_elsewhere += 1
+                truth.checked += not checked
+                if text not in shown:
+                    truth.differs(
+                        device, index, k, text, (shown[-1] if shown else None) or "", "" if shown else UNREAD
+                    )
+
+        serving.wait(begun_ns, ended_ns, compare)
 
     def read_later(
         self, truth: Truth, k: int, readings: list[tuple[int, float, bool]], empty: list[int]

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from twinloop.devices.mqtt.device import MqttDevice
 from twinloop.sim.kernel.clock import Environment, S
-from twinloop.sim.truth.truth import NOT_WRITTEN, STRAY_SET, Nobody, Shown
+from twinloop.sim.truth.nobody import Nobody
+from twinloop.sim.truth.truth import NOT_WRITTEN, STRAY_SET, Shown
 from twinloop.sim.truth.witness import held
 
 if TYPE_CHECKING:

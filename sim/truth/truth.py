@@ -106,54 +106,13 @@ class Witness(Protocol):
         compared?). ``empty``: points that were said to have had no value."""
         ...
 
+    def texts_later(self, truth: Truth, k: int, texts: list[tuple[int, str, bool]]) -> None:
+        """The same of texts."""
+        ...
+
     def wrote_later(self, truth: Truth, command: Command) -> None:
         """A write that was called done, of which nothing is known now."""
         ...
-
-
-class Nobody:
-    """There is no witness."""
-
-    asks_later = False
-    absent = 0
-
-    def begin(self) -> None:
-        """Nothing."""
-
-    def at(self, which: int) -> None:
-        """Nothing."""
-
-    def exactly(self) -> dict[int, float]:
-        """Nothing is."""
-        return {}
-
-    def shown(self, index: int) -> list[Shown] | None:
-        """Nobody knows."""
-        return None
-
-    def texts(self, index: int) -> list[str | None] | None:
-        """Nobody knows."""
-        return None
-
-    def valueless(self, index: int, status: int) -> bool:
-        """Then the driver is to blame."""
-        return False
-
-    def holds(self, index: int, ordered: float) -> tuple[float, bool, str] | None:
-        """Nobody knows."""
-        return None
-
-    def likely(self, index: int, value: float) -> str:
-        """Nothing known."""
-        return ""
-
-    def read_later(
-        self, truth: Truth, k: int, readings: list[tuple[int, float, bool]], empty: list[int]
-    ) -> None:
-        """Nobody will."""
-
-    def wrote_later(self, truth: Truth, command: Command) -> None:
-        """Nobody will."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,15 +303,21 @@ class Truth:
     ) -> int:
         """The same for the texts of a batch; how many were looked at."""
         checked = 0
+        later = []
         for text in batch.texts:
-            index = bit_of[text.point].bit_length() - 1
-            shown = witness.texts(index) if text.status < BAD else None
-            if shown is None:
+            if text.status >= BAD:
                 continue
-            checked += 1
-            if text.value not in shown:
-                true = shown[-1] if shown else None
-                self.differs(device, index, k, text.value, true or "", UNREAD if not shown else "")
+            index = bit_of[text.point].bit_length() - 1
+            shown = witness.texts(index)
+            if shown is not None:
+                checked += 1
+                if text.value not in shown:
+                    true = shown[-1] if shown else None
+                    self.differs(device, index, k, text.value, true or "", UNREAD if not shown else "")
+                    continue
+            later.append((index, text.value, shown is not None))
+        if later and witness.asks_later:
+            witness.texts_later(self, k, later)
         return checked
 
     def name(self, device: int) -> str:

@@ -19,7 +19,8 @@ from twinloop.devices.model.encodings import TEXT
 from twinloop.devices.model.nodes import NodeImage, NodeValue
 from twinloop.devices.model.points import BITS, ORDERS, Point
 from twinloop.devices.model.statuses import BAD, of_the_request
-from twinloop.sim.truth.truth import Nobody, Shown
+from twinloop.sim.truth.nobody import Nobody
+from twinloop.sim.truth.truth import Shown
 
 READS = {1: "coil", 2: "discrete", 3: "holding", 4: "input"}
 """Modbus functions that read -> table"""

@@ -236,6 +236,47 @@ def test_a_gateway_that_believes_another_table_is_told_by_the_process_that_serve
     assert (alone["truth"]["wrong"], alone["truth"]["asked_elsewhere"]) == (0, 0)
 
 
+PLATE = """\
+format: 1
+title: a name plate
+source: ours
+step: 500 ms
+points:
+  serial: {address: 0, type: text, length: 2, text: AB12}
+  batch: {address: 2, type: text, length: 2, text: CD34}
+"""
+
+
+@steady
+def test_a_text_that_is_believed_elsewhere_is_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two texts of the believed table have changed places: what stands there are texts, and others."""
+    (tmp_path / "model").mkdir()
+    model = tmp_path / "model" / "plate.yaml"
+    text = PRESSES.replace("device: press-sensor", "device: model/plate.yaml")
+    out, truths = tmp_path / "r.json", []
+    model.write_text(PLATE, encoding="utf-8")
+    with serving(tmp_path, text, 3) as (at, _):
+        for believed in (
+            PLATE,
+            PLATE.replace("serial:", "x:").replace("batch:", "serial:").replace("x:", "batch:"),
+        ):
+            model.write_text(believed, encoding="utf-8")
+            code = main(["attach", str(tmp_path / "s.yaml"), "--map", str(at), "--json", str(out)])
+            found = json.loads(out.read_text(encoding="utf-8"))["results"][0]
+            assert found["ledger"]["delivered"] >= 6, capsys.readouterr().out
+            truths.append((code, found["truth"]))
+    (right, agreed), (wrong, told) = truths
+    assert (right, agreed["wrong"]) == (0, 0)
+    assert agreed["asked_elsewhere"] >= 6
+    assert wrong == 1
+    assert told["asked_elsewhere"] == told["wrong"] >= 6
+    assert (
+        " serial, sample " in told["example"] and "read 'CD34', the device showed 'AB12'" in told["example"]
+    )
+
+
 LINE = "\n".join(
     line
     for line in SCENARIO.splitlines()

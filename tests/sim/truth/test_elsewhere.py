@@ -13,19 +13,22 @@ from hypothesis import strategies as st
 
 from tests.sim.field.test_field import mixed
 from tests.sim.serving.test_served import Desk, bare
+from twinloop.components.contract.contract import TextReading
 from twinloop.components.host.batch import Batch
 from twinloop.components.host.host import Host
 from twinloop.devices.model.device import Device, DeviceModel
-from twinloop.devices.model.points import Point
+from twinloop.devices.model.encodings import TEXT
+from twinloop.devices.model.points import Point, Text
 from twinloop.devices.model.signal import Signal
 from twinloop.sim.accounts.ledger import Ledger
 from twinloop.sim.cloud.messages import Command
 from twinloop.sim.kernel.clock import MS, S
 from twinloop.sim.serving.truth import Showing, TruthCaller
 from twinloop.sim.truth.elsewhere import POINTS_MAX, WAITING_MAX, Elsewhere, ElsewhereWitness
-from twinloop.sim.truth.truth import NOT_WRITTEN, UNREAD, Nobody, Truth
+from twinloop.sim.truth.nobody import Nobody
+from twinloop.sim.truth.truth import NOT_WRITTEN, UNREAD, Truth
 
-HELLO = {"twinloop-shown": 1, "devices": [["m/1", 0], ["m/2", 0]], "models": [["level", "speed"]]}
+HELLO = {"twinloop-shown": 2, "devices": [["m/1", 0], ["m/2", 0]], "models": [["level", "speed", "serial"]]}
 
 
 class Talk:
@@ -37,14 +40,20 @@ class Talk:
         self.serving = Elsewhere(lambda: self.now_ns)
         self.serving.write = lambda data: self.asked.append(json.loads(data)["ask"])
         self.env: Any = SimpleNamespace(_now=0)
-        self.truth = Truth(self.env, Ledger(["m/1", "m/2"], [("level", "speed")] * 2), [False, False])
+        self.truth = Truth(
+            self.env, Ledger(["m/1", "m/2"], [("level", "speed", "serial")] * 2), [False, False]
+        )
         level = Point("level", "holding", 0, "u16", scale=0.1, signal=Signal("constant", 1.0), writable=True)
         model = DeviceModel(
             "m",
             "one register",
             "ours",
             ("modbus-tcp",),
-            (level, Point("speed", "holding", 1, signal=Signal("constant", 1.0))),
+            (
+                level,
+                Point("speed", "holding", 1, signal=Signal("constant", 1.0)),
+                Point("serial", "holding", 2, TEXT, text=Text(2, "AB12")),
+            ),
         )
         self.witness = ElsewhereWitness(
             Nobody(), self.serving, self.env, 0, Device(model=model, name="m/1", unit_id=1, key=5)
@@ -202,6 +211,54 @@ def test_a_point_that_isnt_served_there_is_named_and_not_checked() -> None:
     assert (talk.truth.checked, talk.truth.wrong, list(talk.serving.unknown)) == (0, 0, [("m/1", "level")])
 
 
+@pytest.mark.parametrize(
+    ("told", "said", "wrong", "true"),
+    [
+        ([(2001, "AB12")], "AB12", 0, ""), ([(2001, "AB12")], "BA21", 1, "AB12"), ([(2001, None)], "AB12", 1, ""),
+        ([(1999, "AB12"), (2001, "AB13")], "AB12", 1, "AB13"), ([(1999, "AB12")], "AB12", 1, ""),
+    ],
+)  # fmt: skip
+def test_texts_are_compared_with_what_was_shown_in_the_call(
+    told: list[tuple[int, str | None]], said: str, wrong: int, true: str
+) -> None:
+    """Bytes of each register turned round, a register that is no text, one that has changed, one that wasn't
+    asked in this call."""
+    talk = Talk(ahead_ns=5 * S)
+    talk.at(1 * S)
+    talk.clock()
+    talk.at(2 * S)
+    talk.witness.begin()
+    talk.at(2 * S + 5 * MS)
+    reading = TextReading(3, said, 0, 0)
+    talk.truth.check(0, 7, Batch((), (), (), (), (reading,)), {3: 0b100}, talk.witness)
+    for at_ms, text in told:
+        look = {"at": at_ms * MS + 5 * S, "device": 0, "read": {}, "texts": {"serial": text}}
+        talk.say(look)
+    talk.clock()
+    truth = talk.truth
+    assert (truth.checked, truth.asked_elsewhere, truth.wrong) == (1, 1, wrong)
+    if wrong:
+        assert truth.first is not None
+        assert (truth.first.point, truth.first.k, truth.first.said, truth.first.true) == (
+            "serial",
+            7,
+            said,
+            true,
+        )
+
+
+def test_a_text_that_isnt_served_there_is_named_and_not_checked() -> None:
+    talk = Talk()
+    talk.serving.points = {"m/1": frozenset(("speed",))}
+    talk.at(1 * S)
+    talk.clock()
+    talk.witness.begin()
+    talk.truth.checked = 1
+    talk.witness.texts_later(talk.truth, 0, [(2, "AB12", True)])
+    talk.clock()
+    assert (talk.truth.checked, talk.truth.wrong, list(talk.serving.unknown)) == (0, 0, [("m/1", "serial")])
+
+
 def test_there_is_room_for_so_much_to_wait() -> None:
     talk = Talk()
     talk.at(1 * S)
@@ -217,7 +274,8 @@ def test_there_is_room_for_so_much_to_wait() -> None:
         b"Hello\n",
         b"[]\n",
         b'{"asked":5,"now":1}\n',
-        b'{"twinloop-shown":2}\n',
+        b'{"twinloop-shown":1}\n',  # it told no texts
+        b'{"twinloop-shown":3}\n',
         b'{"at":1,"device":9,"read":{}}\n',
         b"[" * 99999 + b"\n",
     ],
@@ -361,7 +419,7 @@ def test_a_point_that_the_serving_process_has_not_got_is_absent() -> None:
     )
     assert other.witness.absent == 0, "nobody has said anything"
     other.say({**HELLO, "models": [["level"]]})
-    assert other.witness.absent == 0b10
+    assert other.witness.absent == 0b110
 
 
 @pytest.mark.parametrize(("valueless", "wrong"), [(False, 1), (True, 0)])
