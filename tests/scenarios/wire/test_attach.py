@@ -272,9 +272,8 @@ def test_a_text_that_is_believed_elsewhere_is_wrong(
     assert agreed["asked_elsewhere"] >= 6
     assert wrong == 1
     assert told["asked_elsewhere"] == told["wrong"] >= 6
-    assert (
-        " serial, sample " in told["example"] and "read 'CD34', the device showed 'AB12'" in told["example"]
-    )
+    said = told["example"].partition(": ")[2]
+    assert said in ("read 'CD34', the device showed 'AB12'", "read 'AB12', the device showed 'CD34'")
 
 
 LINE = "\n".join(
