@@ -36,7 +36,7 @@ def sent(app: Twinloop) -> list[Any]:
     return app.feed.sent
 
 
-def test_every_key_does_what_it_says(host: Host, file: Path) -> None:
+def test_every_key_does_what_it_says(host: Host, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And none is there that isn't tried here."""
 
     async def body(app: Twinloop, pilot: Any) -> None:
@@ -122,6 +122,10 @@ def test_every_key_does_what_it_says(host: Host, file: Path) -> None:
         theme = app.theme
         await press("o", "d")
         assert app.theme != theme
+        monkeypatch.delenv("VISUAL", raising=False)
+        monkeypatch.delenv("EDITOR", raising=False)
+        await press("e")
+        assert app.prompt.said[0].startswith("no editor is named: set VISUAL or EDITOR")
         feed = app.feed
         await press("r")
         assert app.feed is not feed

@@ -42,8 +42,8 @@ from twinloop.tui.screens import device, latency
 from twinloop.tui.screens.fleet_table import FleetTable
 from twinloop.tui.screens.trouble_form import TroubleForm
 from twinloop.tui.terminal import head, layout
-from twinloop.tui.terminal.clock import ClockApp
 from twinloop.tui.terminal.drawn import Drawn, Rewound
+from twinloop.tui.terminal.editing import EditingApp
 from twinloop.tui.terminal.keys import BINDINGS
 from twinloop.tui.terminal.pace import FASTEST_S, SPEEDS, Redraws
 from twinloop.tui.terminal.prompt import Prompt
@@ -60,7 +60,7 @@ class Chosen:
     point: int = 0
 
 
-class Twinloop(ClockApp):
+class Twinloop(EditingApp):
     """One scenario, played by the engine that ``start`` starts."""
 
     TITLE = "twinloop"
@@ -84,6 +84,7 @@ class Twinloop(ClockApp):
         self._speed = SPEEDS.index(Fraction(1))
         self.prompt = Prompt(lambda: self.base if self.there else None)
         self.pace = Redraws()
+        self.was_read()
         self.feed = start(file, seed)
 
     def compose(self) -> ComposeResult:
@@ -138,6 +139,7 @@ class Twinloop(ClockApp):
         began = time.perf_counter()
         for reply in self.feed.take():
             self._took(reply)
+        self.look_at_file()
         if self.plan is not None and not self.problem:
             self.feed.look(
                 Look(self.chosen.device, self.log_lines[-1].number if self.log_lines else 0, self._rows())
@@ -381,6 +383,7 @@ class Twinloop(ClockApp):
         self.plan = self.view = None
         self._ended, self.log_lines, self._rewound = None, [], Rewound()
         self.chosen = Chosen()  # it may have fewer devices now
+        self.was_read()
         self.feed = self._start(self.file, self.seed)
         self.redraw()
 

@@ -39,7 +39,8 @@ KEYS = (
     )),
     ("The plant", (
         ("i", "do something, by a form"), (":", "the same, typed"), ("w", "save as a scenario"),
-        ("r", "read the file again"), ("arrows", "choose a device, a point"), ("enter", "look closer"),
+        ("e", "edit the file"), ("r", "read the file again"),
+        ("arrows", "choose a device, a point"), ("enter", "look closer"),
         ("/", "filter devices"), ("o", "sort them"),
     )),
     ("The rest", (("d", "dark and light"), ("ctrl+p", "all commands by name"), ("q", "quit, with a report"))),
@@ -105,6 +106,7 @@ BINDINGS = [
     Binding("i", "do", "Trouble"),
     Binding("colon", "type", "Type an entry", show=False),
     Binding("w", "save", "Save"),
+    Binding("e", "edit", "Edit the scenario", show=False),
     Binding("r", "reload", "Read the scenario again", show=False),
     Binding("slash", "filter", "Filter devices", show=False),
     Binding("o", "sort", "Sort devices", show=False),
