@@ -26,8 +26,9 @@ UNSAID = ("behind", "converters", "host", "runtime")
 class Block(BaseModel):
     """A mapping of the file: unknown keys are refused with the nearest known one."""
 
+    # what a block is to pydantic is built once, as a part of the file's: most runs need nothing else of it
     model_config = ConfigDict(
-        strict=True, extra="forbid", frozen=True, populate_by_name=True, use_attribute_docstrings=True
+        strict=True, extra="forbid", frozen=True, populate_by_name=True, defer_build=True
     )
 
     @model_serializer(mode="wrap")

@@ -5,11 +5,18 @@ Belongs here: what pydantic's own doesn't say of the files. Never: shapes (schem
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import ast
+import functools
+import inspect
+import textwrap
+from collections.abc import Callable, Iterator
 from typing import Any
+
+from pydantic import BaseModel
 
 from twinloop.devices.catalogue import catalog
 from twinloop.devices.catalogue.sunspec_any import SYNTAX
+from twinloop.scenarios.file.block import Block
 from twinloop.scenarios.file.boards.blocks import BoardFile
 from twinloop.scenarios.file.boards.programs import hosts, runtimes
 from twinloop.scenarios.file.boards.reading import names
@@ -21,9 +28,49 @@ from twinloop.sim.model.store_presets import STORE_PRESETS
 from twinloop.sim.network.presets import PRESETS
 
 
+def _blocks(of: type[Block]) -> Iterator[type[Block]]:
+    for block in of.__subclasses__():
+        yield block
+        yield from _blocks(block)
+
+
+@functools.cache
+def _said(block: type[Block]) -> dict[str, str]:
+    """Key -> the docstring below it, of the keys that the block has by itself."""
+    (body,) = ast.parse(textwrap.dedent(inspect.getsource(block))).body
+    assert isinstance(body, ast.ClassDef)
+    return {
+        key.target.id: inspect.cleandoc(said.value.value)
+        for key, said in zip(body.body, body.body[1:], strict=False)
+        if isinstance(key, ast.AnnAssign) and isinstance(key.target, ast.Name)
+        if isinstance(said, ast.Expr) and isinstance(said.value, ast.Constant)
+        if isinstance(said.value.value, str)
+    }
+
+
+@functools.cache
+def _described() -> None:
+    """Give each key of each block its docstring as its description. To find them the sources are read and
+    parsed, which no run of a scenario waits for: pydantic's ``use_attribute_docstrings`` would do it whenever
+    a block is imported."""
+    for block in _blocks(Block):
+        for key, field in block.__pydantic_fields__.items():
+            owners = (one for one in block.__mro__ if issubclass(one, Block) and one is not Block)
+            field.description = field.description or next(
+                (_said(one)[key] for one in owners if key in _said(one)), None
+            )
+    for block in _blocks(Block):
+        block.model_rebuild(force=True)
+
+
+def _schema(of: type[BaseModel]) -> dict[str, Any]:
+    _described()
+    return of.model_json_schema(by_alias=True)
+
+
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of a scenario file."""
-    schema = Scenario.model_json_schema(by_alias=True)
+    schema = _schema(Scenario)
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "twinloop scenario, format 2"
     schema["properties"].pop("overrides", None)
@@ -39,7 +86,7 @@ def json_schema() -> dict[str, Any]:
 
 def model_file_schema() -> dict[str, Any]:
     """The JSON Schema of a model file."""
-    schema = ModelFile.model_json_schema(by_alias=True)
+    schema = _schema(ModelFile)
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "twinloop model of a device, format 1"
     schema["properties"]["response"]["anyOf"].insert(0, {"type": "string", "examples": ["20 ms"]})
@@ -49,7 +96,7 @@ def model_file_schema() -> dict[str, Any]:
 
 def board_file_schema() -> dict[str, Any]:
     """The JSON Schema of a board file."""
-    schema = BoardFile.model_json_schema(by_alias=True)
+    schema = _schema(BoardFile)
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "twinloop board, format 1"
     _drop_internal_defaults(schema)
