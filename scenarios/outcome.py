@@ -47,6 +47,8 @@ def tell(ran: Ran) -> Ran:
         print(f"error: {printable(str(ran.outcome))}", file=sys.stderr)
     elif ran.code == MACHINE:
         print(f"error: this machine: {shown_path(ran.file)}: {printable(str(ran.outcome))}", file=sys.stderr)
+    elif ran.code == ABORTED:
+        print(f"{shown_path(ran.file)}: {ran.outcome}", file=sys.stderr)
     elif ran.code == INTERNAL_ERROR:
         traceback.print_exception(ran.outcome)
         print(

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -42,8 +44,28 @@ from twinloop.scenarios.text.errors import ScenarioError, machine_error, nearest
 from twinloop.sim.kernel.invariants import DeviceRefused
 
 
+@contextmanager
+def _interrupt_told(before: str) -> Iterator[None]:
+    """Ctrl-C leaves a word, where typer leaves a code alone."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"interrupted before it {before}", file=sys.stderr)
+        raise
+
+
 class _Whole(TyperGroup):
     """Its help tells of all commands, those found by entry point too."""
+
+    def make_context(self, *arguments: Any, **more: Any) -> Any:
+        """What was typed, understood."""
+        with _interrupt_told("began"):
+            return super().make_context(*arguments, **more)
+
+    def invoke(self, ctx: Any) -> Any:
+        """A command."""
+        with _interrupt_told("was done"):
+            return super().invoke(ctx)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Our own, then the others."""
@@ -147,6 +169,7 @@ def main(arguments: list[str] | None = None) -> int:
         show = getattr(error, "show", None)
         show(file=sys.stderr) if show is not None else print(f"error: {error}", file=sys.stderr)
     except KeyboardInterrupt:
+        print("interrupted before it began", file=sys.stderr)
         return ABORTED
     except Exception as error:  # noqa: BLE001  # the last line of defence: a code of its own, never one of a verdict
         found = machine_error(error)

@@ -19,6 +19,7 @@ ABORTED = 130
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
+    os.write(2, b"interrupted before it began\n")
     os._exit(ABORTED)  # nothing is open yet
 
 

@@ -577,7 +577,19 @@ from twinloop.scenarios.cli.start import script
 script()
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted before it began\n")
+
+
+@pytest.mark.parametrize(("where", "said"), [("parse_args", "began"), ("resolve_command", "was done")])
+def test_ctrl_c_before_a_run_leaves_a_word(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], where: str, said: str
+) -> None:
+    def interrupted(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"typer.core.TyperGroup.{where}", interrupted)
+    assert main(["run", "quickstart"]) == 130
+    assert capsys.readouterr().err == f"interrupted before it {said}\n"
 
 
 def test_the_schema_accepts_the_library_and_refuses_a_wrong_key(capsys: pytest.CaptureFixture[str]) -> None:
