@@ -153,10 +153,15 @@ def _last(console: Console, summary: dict[str, Any]) -> None:
 
 def held_words(summary: dict[str, Any]) -> str:
     """How many seeds held, what that says about all seeds, and which verdicts there were."""
-    counts = [f"{count} {name}" for name, count in summary["verdicts"].items()]
+    interrupted = summary.get("interrupted", 0)
+    counts = [
+        f"{count} {name}" for name, count in summary["verdicts"].items() if name != Verdict.ABORTED.value
+    ]
     counts += [number_of(summary["errors"], "error")] if summary["errors"] else []
-    held = f"{summary['held']} of {number_of(summary['seeds'], 'seed')} held"
-    return f"{held}, 95 % interval {share_text(summary['interval'])}: {', '.join(counts)}"
+    ran = summary["seeds"] - interrupted
+    held = f"{summary['held']} of {number_of(ran, 'seed')} held"
+    words = f"{held}, 95 % interval {share_text(summary['interval'])}: {', '.join(counts)}" if ran else held
+    return words + (f"; {interrupted} of {summary['seeds']} broken off" if interrupted else "")
 
 
 def required_words(summary: dict[str, Any]) -> tuple[str, str]:

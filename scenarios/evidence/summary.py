@@ -54,7 +54,9 @@ def summary(entries: Sequence[Entry], asked: Asked) -> dict[str, Any]:
     verdicts = [Verdict(entry["verdict"]) for entry in results]
     verdict = _verdict(verdicts, errors)
     held = sum(one is Verdict.PASS for one in verdicts)
-    share = wilson(held, len(entries))
+    never_began = sum(entry["code"] == EXIT_CODES[Verdict.ABORTED] for entry in errors)
+    interrupted = never_began + verdicts.count(Verdict.ABORTED)
+    share = wilson(held, len(entries) - interrupted)  # what was broken off says nothing of the scenario
     out: dict[str, Any] = {
         "file": entries[0]["file"],
         "scenario": results[0]["scenario"] if results else None,
@@ -69,9 +71,11 @@ def summary(entries: Sequence[Entry], asked: Asked) -> dict[str, Any]:
         "held": held,
         "interval": _rounded(share),
         "verdicts": {one.value: verdicts.count(one) for one in Verdict if one in verdicts},
-        "errors": len(errors),
+        "errors": len(errors) - never_began,
         "unspoken": sum(bool(entry["unspoken"]) for entry in results),
     }
+    if interrupted:
+        out["interrupted"] = interrupted
     bad = _worst_run(results)
     if bad is not None:
         out["worst_seed"], out["reproduce"] = bad["seed"], bad["reproduce"]

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from twinloop.scenarios.evidence.seeds_report import held_words
 from twinloop.scenarios.evidence.summary import Asked, badness, summary
 
 LIMIT = "p99(latency.gateway) <= 50 ms"
@@ -66,6 +67,22 @@ def test_a_seed_that_died_leaves_no_verdict_and_the_worst_code() -> None:
     assert summary([*verdicts("PASS"), error(2, 70), error(3, 71)], Asked("1..3"))["code"] == 70
     aborted = summary([*verdicts("PASS"), error(2, 130)], Asked("1..2"))
     assert (aborted["verdict"], aborted["code"]) == ("ABORTED", 130)
+
+
+def test_what_was_broken_off_is_in_no_share() -> None:
+    """Eight of sixty seeds ran, and none held: 0 to 3.84 / 11.84 by Wilson, with z squared = 3.84."""
+    eight = verdicts(*["FAIL"] * 8)
+    told = summary([*eight, *(error(seed, 130) for seed in range(9, 61))], Asked("1..60"))
+    assert (told["held"], told["seeds"], told["errors"], told["interrupted"]) == (0, 60, 0, 52)
+    assert told["interval"] == [0.0, pytest.approx(3.8415 / 11.8415, abs=1e-4)]
+    assert held_words(told) == "0 of 8 seeds held, 95 % interval 0 % to 32.4 %: 8 FAIL; 52 of 60 broken off"
+    told = summary([*verdicts("PASS", "PASS", "ABORTED"), error(4, 130), error(5, 3)], Asked("1..5", "50 %"))
+    assert held_words(told).endswith(": 2 PASS, 1 error; 2 of 5 broken off")
+    assert (told["verdict"], told["code"]) == ("ABORTED", 130)
+    assert held_words(summary([error(1, 130)], Asked("1"))) == "0 of 0 seeds held; 1 of 1 broken off"
+
+
+def test_errors_and_their_codes() -> None:
     assert summary([*verdicts("BROKEN"), error(2, 3)], Asked("1..2"))["code"] == 2
     assert summary([error(1, 3)], Asked("1"))["expectations"] == []
 
