@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from twinloop.components.host.host import Host
-from twinloop.components.releases.registry import Registry, Version, read_private_key, write_keys
+from twinloop.components.releases.keys import read_private_key, write_keys
+from twinloop.components.releases.registry import Registry, Version
 from twinloop.devices.model.protocols import PROTOCOLS
 from twinloop.scenarios.file.load import load_text
 from twinloop.scenarios.judging.thresholds import read_expectations

@@ -18,22 +18,14 @@ import re
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
-
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_pem_private_key,
-    load_pem_public_key,
-)
+from typing import TYPE_CHECKING, NamedTuple
 
 from twinloop.components.host.component import COMPONENT_BYTES_MAX
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 FORMAT = 1
 STATEMENT_BYTES_MAX = 64 << 10
@@ -125,7 +117,7 @@ class Release:
         return cls(name, Version.parse(str(version)), size, sha256, key, raw)
 
 
-Keys = Mapping[str, Ed25519PublicKey]
+Keys = Mapping[str, "Ed25519PublicKey"]
 """key id -> public key: whom one trusts"""
 
 
@@ -134,6 +126,8 @@ def signature_fault(release: Release, trusted: Keys) -> str:
     key = trusted.get(release.key)
     if key is None:
         return UNKNOWN_KEY
+    from cryptography.exceptions import InvalidSignature  # who trusts somebody has loaded it (keys.py)
+
     try:
         key.verify(release.signature, release.statement())
     except InvalidSignature:
@@ -150,64 +144,8 @@ def bytes_fault(release: Release, data: bytes) -> str:
     return "" if hashlib.sha256(data).hexdigest() == release.sha256 else WRONG_DIGEST
 
 
-# ---- keys ----------------------------------------------------------------------------------------
-def key_id(key: Ed25519PublicKey) -> str:
-    """The first 16 hexadecimal digits of the SHA-256 of the 32 bytes of a public key."""
-    return hashlib.sha256(key.public_bytes(Encoding.Raw, PublicFormat.Raw)).hexdigest()[:16]
-
-
-def write_keys(stem: Path, key: Ed25519PrivateKey | None = None) -> tuple[Path, Path]:
-    """A new key pair as ``STEM.key`` (PKCS #8, readable by its owner only) and ``STEM.pub``; raises
-    RegistryError, overwrites nothing."""
-    if not stem.name:
-        raise RegistryError(f"{stem}: expected a name for the key, this is a folder")
-    private, public = stem.with_name(stem.name + ".key"), stem.with_name(stem.name + ".pub")
-    key = key or Ed25519PrivateKey.generate()
-    try:
-        for path in (private, public):
-            if path.exists():
-                raise RegistryError(f"{path}: is there already; a key is never overwritten")
-        stem.parent.mkdir(parents=True, exist_ok=True)
-        private.touch(mode=0o600, exist_ok=False)
-        private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-        public.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
-    except OSError as error:
-        raise RegistryError(f"{error.filename or stem}: {error.strerror}") from error
-    return private, public
-
-
-def read_private_key(path: Path) -> Ed25519PrivateKey:
-    """Raises RegistryError."""
-    data = _read(path, STATEMENT_BYTES_MAX)
-    try:
-        key = load_pem_private_key(data, None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        what = "this is the public half" if b"PUBLIC KEY" in data else "not a PEM file of one"
-        raise RegistryError(f"{path}: expected an Ed25519 private key without a password, {what}") from error
-    if not isinstance(key, Ed25519PrivateKey):
-        raise RegistryError(f"{path}: expected an Ed25519 private key, it is another kind")
-    return key
-
-
-def read_public_key(path: Path) -> Ed25519PublicKey:
-    """Raises RegistryError."""
-    data = _read(path, STATEMENT_BYTES_MAX)
-    try:
-        key = load_pem_public_key(data)
-    except (ValueError, UnsupportedAlgorithm) as error:
-        what = "this is the private half" if b"PRIVATE KEY" in data else "not a PEM file of one"
-        raise RegistryError(f"{path}: expected an Ed25519 public key, {what}") from error
-    if not isinstance(key, Ed25519PublicKey):
-        raise RegistryError(f"{path}: expected an Ed25519 public key, it is another kind")
-    return key
-
-
-def trust(*keys: Ed25519PublicKey) -> dict[str, Ed25519PublicKey]:
-    """Keys by id."""
-    return {key_id(key): key for key in keys}
-
-
-def _read(path: Path, limit: int) -> bytes:
+def read_file(path: Path, limit: int) -> bytes:
+    """At most so many bytes; raises RegistryError."""
     if "\0" in str(path):
         raise RegistryError(f"{str(path)!r}: is no file's name")
     try:
@@ -226,14 +164,6 @@ def _read(path: Path, limit: int) -> bytes:
 
 
 # ---- the folder ----------------------------------------------------------------------------------
-def sign(name: str, version: Version, data: bytes, key: Ed25519PrivateKey) -> Release:
-    """A release of these bytes."""
-    unsigned = Release(
-        name, version, len(data), hashlib.sha256(data).hexdigest(), key_id(key.public_key()), b""
-    )
-    return replace(unsigned, signature=key.sign(unsigned.statement()))
-
-
 class Registry:
     """A folder of releases."""
 
@@ -271,7 +201,7 @@ class Registry:
         as one."""
         folder = self.folder(name, version)
         try:
-            release = Release.from_json(_read(folder / "release.json", STATEMENT_BYTES_MAX).decode())
+            release = Release.from_json(read_file(folder / "release.json", STATEMENT_BYTES_MAX).decode())
         except UnicodeDecodeError as error:
             raise RegistryError(f"{folder / 'release.json'}: is no UTF-8") from error
         except RegistryError:
@@ -283,13 +213,15 @@ class Registry:
                 f"{folder / 'release.json'}: is of {release.name} {release.version}, and lies where {name} "
                 f"{version} should"
             )
-        return release, _read(folder / f"{name}.wasm", COMPONENT_BYTES_MAX)
+        return release, read_file(folder / f"{name}.wasm", COMPONENT_BYTES_MAX)
 
     def add(self, name: str, version: Version, data: bytes, key: Ed25519PrivateKey) -> Release:
         """Sign and store a release, whole or not at all; raises RegistryError when the version has other
         bytes or another key already."""
         if not NAME.fullmatch(name):
             raise RegistryError(f'{self.path}: expected a name like "modbus-driver", got "{name}"')
+        from twinloop.components.releases.keys import sign  # which needs this module
+
         release, folder = sign(name, version, data, key), self.folder(name, version)
         try:
             if folder.exists():

@@ -22,7 +22,8 @@ def keygen(
     stem: Annotated[Path, typer.Argument(help="makes STEM.key (private) and STEM.pub", metavar="STEM")],
 ) -> int:
     """Make an Ed25519 key pair; nothing is overwritten."""
-    from twinloop.components.releases.registry import RegistryError, key_id, read_public_key, write_keys
+    from twinloop.components.releases.keys import key_id, read_public_key, write_keys
+    from twinloop.components.releases.registry import RegistryError
 
     try:
         private, public = write_keys(stem)
@@ -47,7 +48,8 @@ def add(
     from twinloop.components.contract.contract import EXPORTS
     from twinloop.components.host.component import ComponentRefused, read_component
     from twinloop.components.host.host import Host
-    from twinloop.components.releases.registry import Registry, RegistryError, Version, read_private_key
+    from twinloop.components.releases.keys import read_private_key
+    from twinloop.components.releases.registry import Registry, RegistryError, Version
 
     host = Host()
     try:
@@ -105,7 +107,8 @@ def verify(
     keys: Annotated[list[Path], typer.Option("--key", help="a public key that is trusted; repeat for more")],
 ) -> int:
     """Verify signature, size and digest of every release; exits with 1 when one must not be used."""
-    from twinloop.components.releases.registry import Registry, RegistryError, read_public_key, trust
+    from twinloop.components.releases.keys import read_public_key, trust
+    from twinloop.components.releases.registry import Registry, RegistryError
 
     at, bad, seen = Registry(registry), 0, 0
     try:

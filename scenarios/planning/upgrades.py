@@ -15,8 +15,6 @@ from twinloop.components.releases.registry import (
     Registry,
     RegistryError,
     Version,
-    read_public_key,
-    trust,
 )
 from twinloop.scenarios.file import schema
 from twinloop.scenarios.file.load import Loaded
@@ -146,6 +144,8 @@ def trusted(loaded: Loaded) -> Keys:
     block = loaded.scenario.registry
     if block is None:
         return {}
+    from twinloop.components.releases.keys import read_public_key, trust
+
     keys = []
     for index, name in enumerate(block.trust):
         try:

@@ -15,19 +15,21 @@ from hypothesis import strategies as st
 from tests.plants import WASM
 from twinloop.components.host.host import Host
 from twinloop.components.releases.demo_registry import DEMO_KEY, RELEASES, STRANGERS_KEY, marked
+from twinloop.components.releases.keys import (
+    key_id,
+    read_private_key,
+    read_public_key,
+    sign,
+    trust,
+    write_keys,
+)
 from twinloop.components.releases.registry import (
     Registry,
     RegistryError,
     Release,
     Version,
     bytes_fault,
-    key_id,
-    read_private_key,
-    read_public_key,
-    sign,
     signature_fault,
-    trust,
-    write_keys,
 )
 from twinloop.scenarios.cli.main import main
 from twinloop.scenarios.file.load import LIBRARY
