@@ -40,6 +40,7 @@ ROOMS = {
         "judging",
         "report",
         "wire",
+        "onlookers",
         "learning",
         "",
         "components",
@@ -52,7 +53,7 @@ ROOMS = {
         "claims",
         "cli",
     ),
-    "tui": ("engine", "drawing", "screens", "terminal", "web", ""),
+    "tui": ("engine", "drawing", "screens", "terminal", "live", "web", ""),
 }
 """each folder's rooms, from the ground up; "" is the folder itself"""
 

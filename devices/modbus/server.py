@@ -172,6 +172,11 @@ class ModbusServer:
         self.witnesses: tuple[Callable[[tuple[bytes, bytes]], None], ...] = ()
         """told (request, right answer) of each PDU that reads or writes"""
 
+    @property
+    def connections(self) -> int:
+        """Servers that stand beside the device's own: one for each client's connection."""
+        return len(self._connections) - 1
+
     def beside(self, unit_id: int | None = None) -> ModbusServer:
         """Another server of the same device, for another connection; ``unit_id`` as it is known there."""
         return ModbusServer(self.device, self, unit_id)

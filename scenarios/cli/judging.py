@@ -10,13 +10,14 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 from twinloop.devices.live.tcp import say
 from twinloop.devices.model.nodes import node_id
 from twinloop.scenarios.cli.running import Outputs, write_out
 from twinloop.scenarios.cli.telling import tell, until
 from twinloop.scenarios.judging.verdict import exit_code
+from twinloop.scenarios.onlookers.opening import Onlookers
 from twinloop.scenarios.outcome import Ran
 from twinloop.scenarios.report.console import console_of, report
 from twinloop.scenarios.text.errors import ScenarioError, shown_path
@@ -28,11 +29,22 @@ from twinloop.sim.serving.broker import North
 from twinloop.sim.serving.judged_plant import ObservedPlant
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from twinloop.scenarios.file.load import Loaded
+    from twinloop.scenarios.report.result import Result
     from twinloop.sim.model.spec import WorldSpec
 
 WELCOME_S = 10.0
 """for which a broker may take to let us listen"""
+
+
+class Told(NamedTuple):
+    """Who hears of it: ``aside``: stdout is for the result; ``watch_port``: of onlookers, None: there are
+    none."""
+
+    aside: bool
+    watch_port: int | None
 
 
 def judge_gateway(
@@ -44,9 +56,10 @@ def judge_gateway(
     map_file: Path | None,
     outputs: Outputs,
     lead_ns: int,
+    watch_port: int | None = None,
 ) -> int:
     """Returns the exit code; raises ScenarioError. ``ports``: of Modbus TCP, OPC UA and our broker;
-    ``broker``: the one to listen at instead."""
+    ``broker``: the one to listen at instead; ``watch_port``: of onlookers."""
     if any(gateway.standby is not None for gateway in whole.gateways):
         raise ScenarioError(
             loaded.document.file.name, None, "", "it has a pair: one gateway is judged at a time"
@@ -67,8 +80,13 @@ def judge_gateway(
                 north: North | None = North(plant, plant.links[uplink.uplink.link], uplink.name)
             else:
                 north = None
-            asyncio.run(_serve(hil, host, ports, north, broker, map_file, aside=outputs.json_file == "-"))
-        result = hil.result(notes, time.perf_counter() - began)
+            told = Told(outputs.json_file == "-", watch_port)
+            result = asyncio.run(
+                _serve(
+                    hil, host, ports, north, broker, map_file, told,
+                    lambda: hil.result(notes, time.perf_counter() - began),
+                )
+            )  # fmt: skip
     finally:
         plant.close()
     report(console_of(aside=outputs.json_file == "-"), result, shown_path(loaded.file))
@@ -84,34 +102,44 @@ async def _serve(
     north: North | None,
     broker: tuple[str, int] | None,
     map_file: Path | None,
-    aside: bool,
-) -> None:
+    told: Told,
+    ended: Callable[[], Result],
+) -> Result:
+    """Serve until it is over; ``ended`` judges it."""
     plant = hil.plant
     wire = Wire(plant, Pacer(wire=True))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, wire.stopped.set)
     plant.pacer = wire.pacer
+    stream: TextIO = sys.stderr if told.aside else sys.stdout
+    onlookers = Onlookers(wire, hil.loaded.scenario.name, told.watch_port, hil=hil, ends_ns=hil.ends_ns)
     try:
-        endpoints = await wire.open(host, ports[0], ports[1], broker)
-        if north is not None:
-            hil.join(north)
-            print(
-                f"broker  {await wire.open_north(host, ports[2], north)}",
-                file=sys.stderr if aside else sys.stdout,
+        try:
+            endpoints = await wire.open(host, ports[0], ports[1], broker)
+            if north is not None:
+                hil.join(north)
+                print(f"broker  {await wire.open_north(host, ports[2], north)}", file=stream)
+            elif broker is not None:
+                wire.observe(hil, *broker)
+                await _welcome(hil, wire, broker)
+            await onlookers.open(endpoints, stream)
+            tell(endpoints, map_file, _counters(plant.spec), told.aside)
+            await until(
+                wire, lambda: plant.complete() or wire.pacer.position_ns() >= hil.ends_ns, hil.ends_ns
             )
-        elif broker is not None:
-            wire.observe(hil, *broker)
-            await _welcome(hil, wire, broker)
-        tell(endpoints, map_file, _counters(plant.spec), aside)
-        await until(wire, lambda: plant.complete() or wire.pacer.position_ns() >= hil.ends_ns, hil.ends_ns)
-        hil.hear_no_more(stopped=wire.stopped.is_set())
+            hil.hear_no_more(stopped=wire.stopped.is_set())
+        finally:
+            await wire.close()
+            if broker is not None:
+                await say(*broker, hil.listener.farewell())
+        if wire.failure is not None:
+            raise wire.failure
+        result = ended()
+        onlookers.judged(result)
     finally:
-        await wire.close()
-        if broker is not None:
-            await say(*broker, hil.listener.farewell())
-    if wire.failure is not None:
-        raise wire.failure
+        await onlookers.end()
+    return result
 
 
 async def _welcome(hil: Hil, wire: Wire, broker: tuple[str, int]) -> None:

@@ -69,6 +69,16 @@ _Json = Annotated[
     typer.Option("--json", help="with --judge: write the result as JSON; - is stdout", metavar="FILE"),
 ]
 _Junit = Annotated[Path | None, typer.Option(help="with --judge: write a JUnit report", metavar="FILE")]
+_WatchPort = Annotated[
+    int | None,
+    typer.Option(
+        help="let onlookers see how it goes, over HTTP on 127.0.0.1, by the URL that is printed; "
+        "0: any port that is free",
+        min=0,
+        max=65_535,
+        metavar="PORT",
+    ),
+]
 _Begin = Annotated[
     int | None,
     typer.Option(hidden=True, help="t = 0, in ns of this machine's monotonic clock", metavar="NS"),
@@ -93,6 +103,7 @@ def serve(
     lead: _Lead = "5 s",
     json_file: _Json = None,
     junit: _Junit = None,
+    watch_port: _WatchPort = None,
     begin: _Begin = None,
     lasts: _Lasts = None,
 ) -> int:
@@ -126,7 +137,7 @@ def serve(
         try:
             loaded, whole = scenario_of(file, seed, set_)
             return judge_gateway(
-                loaded, whole, host, (*ports, broker_port), publish_to, map_file, outputs, lead_ns
+                loaded, whole, host, (*ports, broker_port), publish_to, map_file, outputs, lead_ns, watch_port
             )
         # whatever it is: an older result must not stand in for this one
         except (Exception, KeyboardInterrupt) as error:
@@ -139,10 +150,10 @@ def serve(
             "",
             "goes with --judge: without it there is no result",
         )
-    spec, left_out = _planned(file, seed, publish_to is not None, set_)
+    name, spec, left_out = _planned(file, seed, publish_to is not None, set_)
     for text in left_out:
         print(f"left out: {text}", file=sys.stderr)
-    _serve_until(spec, host, ports, publish_to, map_file, lasts_ns, begin)
+    _serve_until(spec, host, ports, publish_to, map_file, lasts_ns, begin, (name, watch_port))
     return 0
 
 
@@ -166,6 +177,7 @@ def _serve_until(
     map_file: Path | None,
     lasts_ns: int | None,
     begin: int | None,
+    watched: tuple[str, int | None],
 ) -> None:
     from twinloop.sim.serving.plant import ServedPlant
 
@@ -173,7 +185,7 @@ def _serve_until(
     try:
         with plant.field.inside():  # for good: nobody else in this process uses the protocol libraries
             plant.boot(max(0, (begin or 0) - time.monotonic_ns()))
-            asyncio.run(_serve(plant, host, ports, publish_to, map_file, lasts_ns, begin))
+            asyncio.run(_serve(plant, host, ports, publish_to, map_file, lasts_ns, begin, watched))
     finally:
         plant.close()
 
@@ -219,13 +231,15 @@ def scenario_of(file: str, seed: int | None, texts: list[str] | None = None) -> 
 
 def _planned(
     file: str, seed: int | None, broker: bool, texts: list[str] | None
-) -> tuple[WorldSpec, list[str]]:
+) -> tuple[str, WorldSpec, list[str]]:
+    """(the scenario's name, what is served, what isn't)."""
     from twinloop.scenarios.wire.wire import served
 
-    spec, left_out = served(scenario_of(file, seed, texts)[1], broker)
+    loaded, whole = scenario_of(file, seed, texts)
+    spec, left_out = served(whole, broker)
     if not broker and all(device.speaks.publishes for device in spec.devices):
         raise ScenarioError(file, None, "", "all its devices publish: say where, with --broker mqtt://HOST")
-    return spec, left_out
+    return loaded.scenario.name, spec, left_out
 
 
 async def _serve(
@@ -236,7 +250,10 @@ async def _serve(
     map_file: Path | None,
     lasts_ns: int | None,
     begin: int | None,
+    watched: tuple[str, int | None],
 ) -> None:
+    """``watched``: the scenario's name, and the port of onlookers."""
+    from twinloop.scenarios.onlookers.opening import Onlookers
     from twinloop.scenarios.wire.wire import Wire
     from twinloop.sim.kernel.pacer import Pacer
 
@@ -247,12 +264,15 @@ async def _serve(
         loop.add_reader(sys.stdin.fileno(), wire.stopped.set)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, wire.stopped.set)
+    onlookers = Onlookers(wire, *watched, ends_ns=lasts_ns)
     try:
         endpoints = await wire.open(host, *ports, broker)
+        await onlookers.open(endpoints, sys.stdout)
         tell(endpoints, map_file, shown="" if map_file is None else await wire.open_showing(host))
         await until(wire, lambda: lasts_ns is not None and wire.pacer.position_ns() >= lasts_ns, lasts_ns)
     finally:
         await wire.close()
+        await onlookers.end()
     if wire.failure is not None:
         raise wire.failure
     print(f"served {status(wire)}", file=sys.stderr)

@@ -17,6 +17,7 @@ from twinloop.scenarios.judging.judged import Judged
 from twinloop.scenarios.judging.thresholds import Judge, read_expectations
 from twinloop.scenarios.judging.verdict import NOT_KEPT, Verdict, on_the_wire, overall
 from twinloop.scenarios.report.result import Result, collect
+from twinloop.scenarios.report.standing import standing
 from twinloop.scenarios.text.units import show_duration
 from twinloop.scenarios.text.words import number_of
 from twinloop.scenarios.wire.observation import Observation
@@ -98,6 +99,13 @@ class Hil:
 
         connection = north.broker.connection(heard, lambda: None, env.now)
         listener.connected(lambda data: connection.received(data, env.now))
+
+    def standing(self) -> list[tuple[str, str, str]]:
+        """Each expectation as it stands now: (its text, verdict or OPEN, what was measured)."""
+        plant = self.plant
+        known = {judged.expectation: judged for judged in self._judge.judge()}
+        every = [known.get(one) or Judged(one, Verdict.NO_DATA, None, NOT_OURS) for one in self._expectations]
+        return [standing(one, plant.spec, plant.env.now, False) for one in every]
 
     @property
     def ends_ns(self) -> int:

@@ -47,6 +47,7 @@ class ConverterCaller(ModbusCaller):
         plant = port.plant
         super().__init__(plant, {}, write, hang_up)
         self._converter = port.converter
+        self._index_of = {unit: index for index, unit in port.devices}
         self._guest = Guest(port.converter, self._hand, self._fallen)
         self._on_way = 0
         """requests that are not over"""
@@ -71,6 +72,9 @@ class ConverterCaller(ModbusCaller):
 
     def _asked(self, frame: bytes) -> None:
         """A whole request is at the converter."""
+        told, index = self.plant.on_frame, self._index_of.get(frame[6])
+        if told is not None and index is not None:
+            told(index, ">", frame)
         self._guest.feed(frame)
 
     def _hand(self, answer: bytes, answered: Answered | None) -> None:
@@ -82,6 +86,8 @@ class ConverterCaller(ModbusCaller):
 
     def _back(self, payload: tuple[bytes, Answered | None]) -> None:
         answer, answered = payload
+        if self.plant.on_frame is not None and answered is not None:
+            self.plant.on_frame(answered.device.index, "<", answer)
         told = self.plant.on_answer
         if told is not None and answered is not None and answered.right and not self.gone:
             told(answered.device.index, answered.request[1:-2], answer[MBAP_BYTES:])

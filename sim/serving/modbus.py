@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 
-from twinloop.devices.modbus.frames import RtuRequests
+from twinloop.devices.modbus.frames import RtuRequests, ascii_body, rtu_body
 from twinloop.devices.modbus.server import MBAP_BYTES, PDU_BYTES_MAX, ModbusServer
 from twinloop.devices.model.protocols import MBAP
 from twinloop.sim.field.tcp_port import BUS_USER_TIMEOUT_NS
@@ -162,6 +162,9 @@ class _Way:
         self._stream.send_up(frame, len(frame))
 
     def _asked(self, frame: bytes) -> None:
+        told = self._caller.plant.on_frame
+        if told is not None:
+            told(self._index, ">", frame)
         answers = self._server.respond(frame, self._env.now)
         if not answers:
             self._over()
@@ -169,6 +172,8 @@ class _Way:
             return
         right = frame if not self._server.faults or self._server.untouched else b""
         for answer in answers:
+            if told is not None:
+                told(self._index, "<", answer)
             self._stream.send_down((answer, right), len(answer), self._response_ns + self._server.slow_ns)
 
     def _back(self, payload: tuple[bytes, bytes]) -> None:
@@ -210,6 +215,7 @@ class LineCaller(Caller):
     def __init__(self, plant: ServedPlant, line: Line, devices: list[int], write: Write) -> None:
         super().__init__(plant, write, lambda: None)
         self._line = line
+        self._units = {plant.spec.devices[index].unit_id: index for index in devices}
         for index in devices:
             server = plant.field.servers[index]
             assert isinstance(server, ModbusServer)
@@ -246,6 +252,10 @@ class LineCaller(Caller):
 
     def _heard(self, data: bytes | None) -> None:
         """At the devices, 3.5 characters after the request."""
+        if data and self.plant.on_frame is not None:
+            body = ascii_body(data) if self._line.timing.ascii else rtu_body(data)
+            if body and body[0] in self._units:
+                self.plant.on_frame(self._units[body[0]], ">", data)
         if not self._line.ask(data, self._passed):
             self._passed()
 
@@ -256,6 +266,8 @@ class LineCaller(Caller):
 
     def came(self, frame: bytes, answered: Answered) -> None:
         """A device has spoken."""
+        if self.plant.on_frame is not None:
+            self.plant.on_frame(answered.device.index, "<", frame)
         if not self.gone:
             told = self.plant.on_answer
             if told is not None and answered.right and frame == answered.answer:

@@ -23,7 +23,7 @@ class Sender:
 
     def __init__(self, plant: ServedPlant, index: int, dial: Callable[[], None]) -> None:
         self.plant, self._env, self._dial_out = plant, plant.env, dial
-        server = plant.field.servers[index]
+        server, self._index = plant.field.servers[index], index
         assert isinstance(server, MqttDevice)
         self.device, self._spec = server, plant.spec.devices[index]
         server.on_limit = plant.limit_met
@@ -67,6 +67,8 @@ class Sender:
 
     def _say(self, stream: TcpStream, data: bytes, tag: Any) -> None:
         self.plant.requests += tag is not None
+        if tag is not None and self.plant.on_frame is not None:
+            self.plant.on_frame(self._index, "<", data)
         stream.send_down(data, len(data))
 
     def _at_broker(self, data: bytes) -> None:

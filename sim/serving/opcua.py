@@ -109,6 +109,8 @@ class OpcUaCaller(Caller):
         self._stream.send_up(data, len(data))
 
     def _asked(self, data: bytes) -> None:
+        if self.plant.on_frame is not None:
+            self.plant.on_frame(self._index, ">", data)
         self._over()
         if self._peer is not None:
             self._peer.received(data)
@@ -116,6 +118,8 @@ class OpcUaCaller(Caller):
     def _answered(self, data: bytes) -> None:
         spoilt, samples = self._server.spoilt(data), self._server.take_carried()
         if spoilt is not None:
+            if self.plant.on_frame is not None:
+                self.plant.on_frame(self._index, "<", spoilt)
             self._stream.send_down(
                 (spoilt, samples if self._server.untouched else []),
                 len(spoilt),

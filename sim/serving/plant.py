@@ -54,6 +54,8 @@ class ServedPlant(Plant):
         self._books = _Nothing()
         self.on_answer: Callable[[int, bytes, bytes], None] | None = None
         """told of right Modbus answers that have reached their client: (device, request's PDU, answer's)"""
+        self.on_frame: Callable[[int, str, bytes], None] | None = None
+        """told of (device, way, bytes): ``>`` what has reached a device, ``<`` what it says"""
         self.on_look: Callable[[int, Look], None] = lambda device, look: None
         """told of each request that a Modbus device has heard, and its right answer"""
 

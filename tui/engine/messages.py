@@ -193,13 +193,9 @@ class LogLine:
     text: str
 
 
-OPEN = "OPEN"
-"""what is said of an expectation that nothing has broken and that can't hold yet"""
-
-
 @dataclass(frozen=True, slots=True)
 class LiveVerdict:
-    """An expectation as it stands now; ``verdict``: that of the run so far, or OPEN."""
+    """An expectation as it stands now; ``verdict``: that of the run so far, or OPEN (report/standing.py)."""
 
     text: str
     verdict: str

@@ -7,14 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from twinloop.scenarios.judging.expectation import Expectation
-from twinloop.scenarios.judging.judged import Judged
-from twinloop.scenarios.judging.verdict import Verdict
-from twinloop.scenarios.report.console import measured_text
-from twinloop.sim.model.spec import Action, WorldSpec
+from twinloop.scenarios.report.standing import standing
+from twinloop.sim.model.spec import Action
 from twinloop.sim.snapshot import take
 from twinloop.tui.engine.messages import (
-    OPEN,
     EntriesView,
     InstanceRow,
     LiveVerdict,
@@ -44,7 +40,7 @@ def view(engine: Engine, look: Look) -> View:
         speed=float(engine.speed) if paced and engine.speed is not None else None,
         lag_ns=(engine.pacer.lag.percentile(990) or 0) if paced else 0,
         verdicts=tuple(
-            _verdict(one, engine.mode == "over", _starts_ns(one.expectation, world.spec) > now)
+            LiveVerdict(*standing(one, world.spec, now, engine.mode == "over"))
             for one in engine.judge.judge()
         ),
         log=watch.lines(look.line),
@@ -81,25 +77,6 @@ def view(engine: Engine, look: Look) -> View:
 
 def _span(action: Action) -> Span:
     return Span(action.at_ns, -1 if action.until_ns is None else action.until_ns, action.verb, action.target)
-
-
-def _starts_ns(expectation: Expectation, spec: WorldSpec) -> int:
-    """When the phase begins of which it speaks; 0: it speaks of the whole run."""
-    named = dict(expectation.keys).get("phase") or expectation.event.partition("phase ")[2]
-    return next((phase.start_ns for phase in spec.phases if phase.name == named), 0)
-
-
-def _verdict(one: Judged, over: bool, coming: bool) -> LiveVerdict:
-    """``coming``: it speaks of a phase that hasn't begun, so that nothing can be said of it yet. A count that
-    is too low can still grow while the run goes on."""
-    text, measured = one.expectation.text, measured_text(one)
-    if coming and not over:
-        return LiveVerdict(text, OPEN, "not begun")
-    grows = one.expectation.statistic == "count" and one.expectation.operator in (">=", ">", "==")
-    too_low = one.measured is not None and one.measured < one.expectation.bound
-    if not over and grows and too_low and one.verdict is Verdict.FAIL:
-        return LiveVerdict(text, OPEN, measured)
-    return LiveVerdict(text, one.verdict.value, measured)
 
 
 def _shown(entry: dict[str, Any]) -> str:
