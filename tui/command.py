@@ -15,10 +15,14 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from twinloop.scenarios.cli.evidence.files import writable
 from twinloop.scenarios.judging.verdict import INTERNAL_ERROR
 from twinloop.scenarios.text.errors import MachineError, ScenarioError
+
+if TYPE_CHECKING:
+    from textual.app import App
 
 SIZE_MIN, SIZE_MAX = (40, 12), (500, 200)
 SEED_MAX = (1 << 63) - 1
@@ -55,6 +59,11 @@ def _parser() -> _Parser:
     )
     parser.add_argument(
         "--play", type=Path, metavar="SESSION.yaml", help="carry out the keys, waits and pictures of a file"
+    )
+    parser.add_argument(
+        "--attach",
+        metavar="URL",
+        help="look on at what serve --watch-port serves, by the URL that it prints",
     )
     parser.add_argument(
         "--web", action="store_true", help="in a browser: print a URL, serve it until Ctrl-C (extra web)"
@@ -111,6 +120,8 @@ def command(arguments: list[str]) -> int:
 
 
 def _run(given: argparse.Namespace) -> int:
+    if given.attach is not None:
+        return _attach(given)
     if given.web:
         return _web(given)
     for flag in ("port", "bind", "sessions"):
@@ -145,7 +156,29 @@ def _run(given: argparse.Namespace) -> int:
     from twinloop.tui.terminal.app import Twinloop
 
     opened(file)
-    app = Twinloop(file, given.seed)
+    return _ended(Twinloop(file, given.seed))
+
+
+def _attach(given: argparse.Namespace) -> int:
+    """Look on at a process that serves."""
+    from twinloop.tui.live.feed import address
+
+    for flag in ("seed", "screenshot", "at", "screen", "size", "play", "port", "bind", "sessions"):
+        if getattr(given, flag) is not None:
+            raise ScenarioError(f"--{flag}", None, "", "doesn't go with --attach: it only looks on")
+    if given.web:
+        raise ScenarioError("--web", None, "", "doesn't go with --attach: it only looks on")
+    if given.scenario is not None:
+        raise ScenarioError("--attach", None, "", "goes without a scenario: what is served says which it is")
+    at = address(given.attach)
+    _require_terminal()
+    from twinloop.tui.live.app import Attached
+
+    return _ended(Attached(at))
+
+
+def _ended(app: App[int]) -> int:
+    """Run it to its end; the exit code."""
     code = app.run()
     if code is None and app.return_code:  # it broke: what broke it stands above
         print("error: a mistake in twinloop itself, please report it with the lines above", file=sys.stderr)

@@ -30,7 +30,7 @@ class Tally:
         self.requests, self.answers, self.exceptions = [0] * count, [0] * count, [0] * count
         self.asked_ns = [-1] * count
         self.values: list[float | None] = [None] * count
-        """of each device's first point, as it was when the device spoke last"""
+        """of each device's first point, as it was when the device answered last, other than by an exception"""
         self._code_at = [_code_at(device.protocol) for device in plant.spec.devices]
         self._frames: dict[int, deque[Frame]] = {}
         plant.on_frame = self._told
@@ -44,7 +44,8 @@ class Tally:
             self.answers[index] += 1
             if _refuses(data, self._code_at[index]):
                 self.exceptions[index] += 1
-            self.values[index] = self._first(index)
+            else:
+                self.values[index] = self._first(index)
         kept = self._frames.get(index)
         if kept is not None:
             kept.append((now, way, data[:FRAME_BYTES_MAX]))

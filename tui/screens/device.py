@@ -22,7 +22,8 @@ def title(plan: Ready | None, index: int) -> str:
     if plan is None:
         return "Device"
     info = plan.devices[index]
-    return f"{info.name}: {info.protocol} over {info.link} to {info.gateway}, every {info.poll_ns / 1e9:g} s"
+    every = f", every {info.poll_ns / 1e9:g} s" if info.poll_ns else ""
+    return f"{info.name}: {info.protocol} over {info.link} to {info.gateway}{every}"
 
 
 def trend_title(plan: Ready | None, view: View | None, index: int, point: int) -> str:

@@ -67,6 +67,11 @@ class FleetTable(Widget):
     """``wanted``: what names, fleets or protocols must have in them."""
 
     DEFAULT_CSS = "FleetTable { width: 1fr; height: 1fr; }"
+    HEADS: tuple[str, ...] = HEADS
+    WIDTHS: tuple[int, ...] = WIDTHS
+    NARROW: tuple[int, ...] = NARROW
+    ORDERS: tuple[str, ...] = ORDERS
+    SORTABLE: tuple[str, ...] = SORTABLE
 
     def __init__(self, owner: TableOwner) -> None:
         super().__init__(id="table")
@@ -121,8 +126,9 @@ class FleetTable(Widget):
 
     def sort_next(self) -> None:
         """By the next column."""
-        at = ORDERS.index(self._order) if self._order in ORDERS else -1
-        self._sort_by(ORDERS[(at + 1) % len(ORDERS)], False)
+        orders = self.ORDERS
+        at = orders.index(self._order) if self._order in orders else -1
+        self._sort_by(orders[(at + 1) % len(orders)], False)
 
     def _sort_by(self, name: str, turned: bool) -> None:
         self._order, self._turned = name, turned
@@ -157,7 +163,7 @@ class FleetTable(Widget):
         """A head sorts by its column, once more turns it round; a line is chosen, twice shows it."""
         if event.y == 0:
             name = self._head_at(event.x)
-            if name in SORTABLE:
+            if name in self.SORTABLE:
                 self._sort_by(name, name == self._order and not self._turned)
             return
         shown, first = self._window()
@@ -169,7 +175,7 @@ class FleetTable(Widget):
 
     def _head_at(self, x: int) -> str:
         begins = 0
-        for name, size in zip(HEADS, self._widths(), strict=True):
+        for name, size in zip(self.HEADS, self._widths(), strict=True):
             if size and begins <= x <= begins + abs(size):
                 return name
             begins += abs(size) + 1 if size else 0
@@ -219,12 +225,13 @@ class FleetTable(Widget):
         self._owner.spent(time.perf_counter() - began)
 
     def _widths(self) -> tuple[int, ...]:
-        spare = self.size.width - sum(map(abs, WIDTHS)) - len(WIDTHS) + 1
-        return (*WIDTHS[:-1], min(SPARK_MAX, WIDTHS[-1] + spare)) if spare >= 0 else NARROW
+        wide = self.WIDTHS
+        spare = self.size.width - sum(map(abs, wide)) - len(wide) + 1
+        return (*wide[:-1], min(SPARK_MAX, wide[-1] + spare)) if spare >= 0 else self.NARROW
 
     def _heads(self, widths: tuple[int, ...]) -> Text:
         cells = []
-        for name, size in zip(HEADS, widths, strict=True):
+        for name, size in zip(self.HEADS, widths, strict=True):
             fits = name == self._order and len(name) < abs(size)
             sign = "" if not fits else "▴" if self._turned else "▾"
             if size:

@@ -17,6 +17,7 @@ from rich.text import Text
 from textual.app import ComposeResult, ScreenStackError, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
+from textual.widget import Widget
 from textual.widgets import ContentSwitcher, Footer, Input, Static
 
 from twinloop.scenarios.file.load import LIBRARY
@@ -92,12 +93,16 @@ class Twinloop(EditingApp):
         yield Static(id="head")
         yield Static(id="tabs")
         with ContentSwitcher(initial="overview", id="panes"):
-            yield from layout.screens(self)
+            yield from self.screens()
         yield Pane("instead", "", lambda w, _: self.instead(w), self.spent)
         yield layout.Strip(self)
         yield Static(id="said")
         yield Input(id="ask", classes="hidden", disabled=True)
         yield Footer(show_command_palette=False)
+
+    def screens(self) -> Iterable[Widget]:
+        """A container a screen."""
+        return layout.screens(self)
 
     def on_mount(self) -> None:
         """The engine is on its way."""
@@ -199,10 +204,7 @@ class Twinloop(EditingApp):
         """What is others than before: head, tabs, and the panes that are seen."""
         if not self.there:
             return
-        seen = self.plan, self.view
-        top = head.head(
-            str(self.file), self._ended, *seen, max(20, self.size.width - 2), self._rewound.stands
-        )
+        top = self.top(max(20, self.size.width - 2))
         if top != self._drawn.top:
             self._drawn.top = top
             self.base.query_one("#head", Static).update(top)
@@ -220,6 +222,10 @@ class Twinloop(EditingApp):
         if self.shown == "fleet":
             self.base.query_one(FleetTable).redraw()
         self.base.query_one(layout.Strip).redraw()
+
+    def top(self, width: int) -> Text:
+        """The first line."""
+        return head.head(str(self.file), self._ended, self.plan, self.view, width, self._rewound.stands)
 
     def _titles(self) -> None:
         """Titles that say what is chosen, and the strip's height."""

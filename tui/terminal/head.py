@@ -41,7 +41,7 @@ def head(
     left = Text.assemble(
         (name, HEAD), (f" seed {plan.seed}  ", DIM), (when, HEAD), "  ", *_mode(view, rewound)
     )
-    right = _standing(view)
+    right = standing(view)
     gap = width - left.cell_len - right.cell_len
     return Text.assemble(left, " " * gap, right) if gap > 0 else left
 
@@ -52,9 +52,7 @@ def _mode(view: View, rewound: bool) -> list[tuple[str, str]]:
         progress = f"{bar(view.rewind.progress, 10)} {100 * view.rewind.progress:.0f} %"
         return [(f"◀◀ rewinding {progress}", LATE.style)]
     if view.mode == "over":
-        verdict = view.verdict.partition(":")[0]
-        token = VERDICTS.get(verdict, BAD)
-        return [("■ at the end: ", DIM), (f"{token.sign} {verdict}", f"{token.style} bold")]
+        return ended(view)
     if view.mode == "playing":
         pace = f"running at {view.speed:g}x" if view.speed is not None else "running flat out"
         late = [(f" {LATE.sign} {time_text(view.lag_ns)} late", LATE.style)] if view.lag_ns > LATE_NS else []
@@ -62,11 +60,18 @@ def _mode(view: View, rewound: bool) -> list[tuple[str, str]]:
     return [("❚❚ " + (f"paused, rewound to {_short(view)}" if rewound else "paused"), LATE.style)]
 
 
+def ended(view: View) -> list[tuple[str, str]]:
+    """The verdict."""
+    verdict = view.verdict.partition(":")[0]
+    token = VERDICTS.get(verdict, BAD)
+    return [("■ at the end: ", DIM), (f"{token.sign} {verdict}", f"{token.style} bold")]
+
+
 def _short(view: View) -> str:
     return time_text(max(0, view.snapshot.now_ns))
 
 
-def _standing(view: View) -> Text:
+def standing(view: View) -> Text:
     """How many expectations hold, and how many don't, by sign."""
     if view.mode == "over":
         return Text("")

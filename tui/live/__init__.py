@@ -1,0 +1,1 @@
+"""A field that another process serves, as it is seen from the terminal."""
