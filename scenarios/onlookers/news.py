@@ -35,12 +35,12 @@ class News:
         plant.timeline.on_begin.append(self.begun.append)
         plant.timeline.on_due.append(self.due.append)
 
-    def say(self, kind: str, text: str) -> None:
-        """One line, now; the same one again and again is one."""
+    def _say(self, at_ns: int, kind: str, text: str) -> None:
+        """One line; the same one again and again is one."""
         if self._log and (self._log[-1]["kind"], self._log[-1]["text"]) == (kind, text):
             return
         self._number += 1
-        self._log.append({"number": self._number, "at_ns": self._plant.env.now, "kind": kind, "text": text})
+        self._log.append({"number": self._number, "at_ns": at_ns, "kind": kind, "text": text})
 
     def lines(self, after: int) -> list[dict[str, Any]]:
         """Those that are younger than this number."""
@@ -49,7 +49,7 @@ class News:
     def _took(self, records: list[Record]) -> None:
         for record in records:
             if record[1] in TOLD and record[0] >= 0:
-                self.say(record[1], self._words(record))
+                self._say(record[0], record[1], self._words(record))
 
     def _words(self, record: Record) -> str:
         names = [device.name for device in self._plant.spec.devices]

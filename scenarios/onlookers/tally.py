@@ -30,7 +30,7 @@ class Tally:
         self.requests, self.answers, self.exceptions = [0] * count, [0] * count, [0] * count
         self.asked_ns = [-1] * count
         self.values: list[float | None] = [None] * count
-        """of each device's first point, as it was when the device answered last, other than by an exception"""
+        """of each device's first point, as it was when the device last answered with no exception"""
         self._code_at = [_code_at(device.protocol) for device in plant.spec.devices]
         self._frames: dict[int, deque[Frame]] = {}
         plant.on_frame = self._told

@@ -16,8 +16,6 @@ from twinloop.tui.engine.messages import Ready, View
 from twinloop.tui.live.facts import Plan, Row, Seen
 from twinloop.tui.screens.fleet_table import FleetTable
 
-URL_MAX = 48
-
 
 class ServedTable(FleetTable):
     """As the table of a run, with what a served field knows: a dash is what it doesn't."""
@@ -35,7 +33,7 @@ class ServedTable(FleetTable):
         "faults",
         "served at",
     )
-    WIDTHS = (1, 16, 12, -10, 6, -8, -8, -10, -7, 12, 26)
+    WIDTHS = (1, 16, 12, -10, 6, -8, -8, -10, -7, 12, 18)
     NARROW = (1, 14, 0, -9, 5, -8, -8, -10, 0, 18, 0)
     ORDERS = ("device", "requests", "exceptions", "asked")
     SORTABLE = ("device", "protocol", "requests", "exceptions", "asked", "clients", "faults")
@@ -70,7 +68,7 @@ class ServedTable(FleetTable):
             _known(one.exceptions),
             _known(one.connections),
             ", ".join(one.faults),
-            plan.urls[i],
+            plan.urls[i] or "not served",
         )
         style = "" if token is GOOD else token.style
         line = row([cell for cell in zip(cells, widths, strict=True) if cell[1]], style)
