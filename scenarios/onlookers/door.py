@@ -122,7 +122,7 @@ class Door:
         if words[0] != "GET":
             return _answer(405, _error("it can only be looked at: GET"))
         if url.path == "/plan":
-            return _answer(200, self._state.plan())
+            return _answer(200, await self._state.plan())
         if url.path not in ("/", "/state"):
             return _answer(404, _error("there are /plan and /state"))
         over = self._state.over

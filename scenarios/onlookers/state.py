@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from math import isnan
 from typing import TYPE_CHECKING, Any
@@ -48,6 +48,7 @@ class State:
         self._common: tuple[float, str] = (0.0, "")
         """until when it is told (of the loop's clock), and what"""
         self._making = asyncio.Lock()
+        self._planned, self._spent_s = "", 0.0
 
     def found(self, endpoints: Iterable[Endpoint]) -> None:
         """Devices are open to clients."""
@@ -64,30 +65,46 @@ class State:
         return self._ended_ns is not None
 
     # ---- what stays ------------------------------------------------------------------------------
-    def plan(self) -> str:
-        """JSON: what doesn't change while it is served."""
+    async def plan(self) -> str:
+        """JSON: what doesn't change while it is served, made once."""
+        async with self._making:
+            if not self._planned:
+                devices = await self._in_turns(lambda i: self._device(self._plant.spec.devices[i]))
+                self._planned = f'{json.dumps(self._frame())[:-1]}, "devices": [{devices}]}}'
+        return self._planned
+
+    async def _in_turns(self, make: Callable[[int], dict[str, Any]]) -> str:
+        """JSON of what is made of each device; after some of them clients of the field get their turn."""
+        count, parts = len(self._plant.spec.devices), list[str]()
+        for first in range(0, count, DEVICES_A_TURN):
+            if first:
+                await asyncio.sleep(0)
+            began = time.monotonic()
+            some = [make(i) for i in range(first, min(count, first + DEVICES_A_TURN))]
+            parts.append(json.dumps(some)[1:-1])
+            self._spent_s += time.monotonic() - began
+        return ", ".join(parts)
+
+    def _frame(self) -> dict[str, Any]:
+        """The plan without its devices."""
         spec = self._plant.spec
-        return json.dumps(
-            {
-                "format": FORMAT,
-                "twinloop": _version(),
-                "name": self._name,
-                "seed": spec.seed,
-                "judged": self._hil is not None,
-                "duration_ns": spec.duration_ns,
-                "ends_ns": self._ends_ns,
-                "links": [link.name for link in spec.links],
-                "devices": [self._device(device) for device in spec.devices],
-                "timeline": [_entry(action) for action in spec.timeline],
-                "reactions": [
-                    {"after": one.event, "delay_ns": one.delay_ns, **_what(one.action)}
-                    for one in spec.reactions
-                ],
-                "phases": [
-                    {"name": one.name, "start_ns": one.start_ns, "end_ns": one.end_ns} for one in spec.phases
-                ],
-            }
-        )
+        return {
+            "format": FORMAT,
+            "twinloop": _version(),
+            "name": self._name,
+            "seed": spec.seed,
+            "judged": self._hil is not None,
+            "duration_ns": spec.duration_ns,
+            "ends_ns": self._ends_ns,
+            "links": [link.name for link in spec.links],
+            "timeline": [_entry(action) for action in spec.timeline],
+            "reactions": [
+                {"after": one.event, "delay_ns": one.delay_ns, **_what(one.action)} for one in spec.reactions
+            ],
+            "phases": [
+                {"name": one.name, "start_ns": one.start_ns, "end_ns": one.end_ns} for one in spec.phases
+            ],
+        }
 
     def _device(self, device: DeviceSpec) -> dict[str, Any]:
         return {
@@ -118,20 +135,13 @@ class State:
         return f"{common}, {json.dumps(own)[1:]}"
 
     async def _made(self) -> str:
-        """All but what one onlooker asks for, without its last brace; many devices are copied in turns."""
+        """All but what one onlooker asks for, without its last brace."""
+        self._spent_s = 0.0
+        devices = await self._in_turns(self._row)
         began = time.monotonic()
-        rows: list[str] = []
-        count, spent = len(self._plant.spec.devices), 0.0
-        for first in range(0, count, DEVICES_A_TURN):
-            if first:
-                spent += time.monotonic() - began
-                await asyncio.sleep(0)
-                began = time.monotonic()
-            some = [self._row(i) for i in range(first, min(count, first + DEVICES_A_TURN))]
-            rows.append(json.dumps(some)[1:-1])
-        common = f'{json.dumps(self._whole())[:-1]}, "devices": [{", ".join(rows)}]'
-        spent += time.monotonic() - began
-        self._common = time.monotonic() + max(FRESH_S, REST * spent), common
+        common = f'{json.dumps(self._whole())[:-1]}, "devices": [{devices}]'
+        self._spent_s += time.monotonic() - began
+        self._common = time.monotonic() + max(FRESH_S, REST * self._spent_s), common
         return common
 
     def _whole(self) -> dict[str, Any]:
@@ -211,7 +221,7 @@ class State:
             "exceptions": tally.exceptions[index] if modbus else None,
             "asked_ns": None if tally.asked_ns[index] < 0 else tally.asked_ns[index],
             "faults": self._faults(index),
-            "value": _number(tally.values[index]),
+            "value": _number(tally.value(index)),
         }
 
     def _faults(self, index: int) -> list[str]:

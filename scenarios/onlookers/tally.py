@@ -29,8 +29,6 @@ class Tally:
         count = len(plant.spec.devices)
         self.requests, self.answers, self.exceptions = [0] * count, [0] * count, [0] * count
         self.asked_ns = [-1] * count
-        self.values: list[float | None] = [None] * count
-        """of each device's first point, as it was when the device last answered with no exception"""
         self._code_at = [_code_at(device.protocol) for device in plant.spec.devices]
         self._frames: dict[int, deque[Frame]] = {}
         plant.on_frame = self._told
@@ -44,15 +42,15 @@ class Tally:
             self.answers[index] += 1
             if _refuses(data, self._code_at[index]):
                 self.exceptions[index] += 1
-            else:
-                self.values[index] = self._first(index)
         kept = self._frames.get(index)
         if kept is not None:
             kept.append((now, way, data[:FRAME_BYTES_MAX]))
 
-    def _first(self, index: int) -> float | None:
+    def value(self, index: int) -> float | None:
+        """Of a device's first point, as of its last request; None: it is a text, or nobody was told it."""
         device = self._plant.field.servers[index].device
-        return None if device.model.points[0].text is not None else device.image.value(0)
+        told = self.answers[index] > self.exceptions[index]
+        return device.image.value(0) if told and device.model.points[0].text is None else None
 
     def frames(self, index: int) -> tuple[Frame, ...]:
         """The last ones of a device; they are kept from the first time that somebody asks for them."""

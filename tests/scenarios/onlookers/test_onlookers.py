@@ -254,8 +254,10 @@ def planned(host: Host) -> ServedPlant:
     return plant
 
 
-def test_looking_on_changes_nothing(host: Host) -> None:
+def test_looking_on_changes_nothing(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same requests at the same instants: answers and trace are the same, byte for byte."""
+    monkeypatch.setattr(state_module, "FRESH_S", 0.0)
+    monkeypatch.setattr(state_module, "REST", 0)
 
     async def play(plant: ServedPlant, watched: bool) -> list[bytes]:
         wire, heard = Wire(plant, Pacer()), list[bytes]()
