@@ -21,8 +21,8 @@ from twinloop.tui.live.facts import YOURS, Plan, Row, Seen
 from twinloop.tui.screens import overview
 from twinloop.tui.screens.plant import active
 
-COUNT, EXCEPTIONS, RATE = 5, 10, 10
-"""cells of a fleet's figures"""
+COUNT, EXCEPTIONS, WRONG, RATE = 5, 10, 6, 10
+"""cells of a fleet's figures; points that were missed or lost are there if somebody judges"""
 FLEET_LEAST, LINK_LEAST = 8, 10
 JOINTS = {(True, True): "├", (True, False): "╯", (False, True): "╮", (False, False): "─"}
 """(something joins from above, from below) -> the sign where a fleet's line ends"""
@@ -44,6 +44,8 @@ class Fleet:
     link: str
     rows: list[Row] = field(default_factory=list)
     per_s: float = 0.0
+    wrong: int | None = None
+    """points that were missed or lost; None: nobody judges"""
 
     @property
     def exceptions(self) -> int | None:
@@ -67,8 +69,12 @@ def _both(plan: Ready, view: View) -> tuple[Plan, Seen]:
 def fleets(plan: Plan, view: Seen) -> list[Fleet]:
     """In the order of the plan."""
     found: dict[str, Fleet] = {}
-    for info, row in zip(plan.devices, view.served, strict=True):
-        found.setdefault(info.fleet, Fleet(info.fleet, info.link)).rows.append(row)
+    columns = view.snapshot.devices
+    for i, (info, row) in enumerate(zip(plan.devices, view.served, strict=True)):
+        one = found.setdefault(info.fleet, Fleet(info.fleet, info.link))
+        one.rows.append(row)
+        if view.samples is not None:
+            one.wrong = (one.wrong or 0) + int(columns.missed[i] + columns.lost[i])
     for one, per_s in zip(found.values(), view.carried_per_s, strict=False):
         one.per_s = per_s
     return list(found.values())
@@ -84,16 +90,16 @@ def plant(plan: Ready, view: View, width: int, height: int) -> list[Text]:
 
 
 def _drawn(plan: Plan, view: Seen, width: int, height: int) -> list[Text]:
-    fixed = 2 + 1 + COUNT + 1 + EXCEPTIONS + 1 + RATE + 1 + 4
+    fixed = 2 + 1 + COUNT + 1 + EXCEPTIONS + 1 + RATE + 1 + 4 + (WRONG + 1 if plan.judged else 0)
     card = min(16, max(8, width // 5))
     spare = max(0, width - fixed - card - FLEET_LEAST - LINK_LEAST)
     name, link = FLEET_LEAST + spare // 3, LINK_LEAST + spare - spare // 3
     by_link: dict[str, list[Fleet]] = {}
     for one in fleets(plan, view):
         by_link.setdefault(one.link, []).append(one)
-    heads = (
-        f"  {fit('fleet', name)} {'count':>{COUNT}} {'exceptions':>{EXCEPTIONS}} {'requests/s':>{RATE}}   "
-    )
+    wrong = f"{'wrong':>{WRONG}} " if plan.judged else ""
+    figures = f"{'count':>{COUNT}} {'exceptions':>{EXCEPTIONS}} {wrong}{'requests/s':>{RATE}}"
+    heads = f"  {fit('fleet', name)} {figures}   "
     out = [Text(fit(f"{heads} {fit('link', link)}", width), style=f"{HEAD} {DIM}")]
     left = [(one, i, len(some), some) for some in by_link.values() for i, one in enumerate(some)]
     middles = [y for y, (_, i, count, _) in enumerate(left) if i == (count - 1) // 2]
@@ -142,6 +148,11 @@ def _fleet(one: Fleet, plan: Plan, view: Seen, name: int) -> Text:
         (fit(one.name, name), token.style if token is not GOOD else ""),
         f" {count_text(len(one.rows)):>{COUNT}} ",
         (f"{exceptions:>{EXCEPTIONS}}", LATE.style if one.exceptions else DIM),
+        "" if one.wrong is None else " ",
+        (
+            "" if one.wrong is None else f"{count_text(one.wrong):>{WRONG}}",
+            BAD.style if one.wrong else DIM,
+        ),
         f" {rate_text(one.per_s):>{RATE}} ",
     )
 
@@ -229,10 +240,14 @@ def trouble(plan: Ready, view: View, width: int, height: int) -> list[Text]:
     known, now = _both(plan, view)
     out = []
     silent = 0
-    for info, row in zip(known.devices, now.served, strict=True):
+    for i, (info, row) in enumerate(zip(known.devices, now.served, strict=True)):
         what = [*row.faults]
         if row.exceptions:
             what.append(number_of(row.exceptions, "exception"))
+        if now.samples is not None:
+            columns = now.snapshot.devices
+            counts = ((int(columns.missed[i]), "missed"), (int(columns.lost[i]), "lost"))
+            what += [f"{count_text(count)} {word}" for count, word in counts if count]
         if row.requests == 0:
             silent += 1
         if what:

@@ -91,8 +91,15 @@ def test_the_plant_ends_at_your_gateway() -> None:
     assert "[your gateway]" in drawn
     assert "line ✗" in drawn, "it is troubled"
     first, second = drawn.splitlines()[1:3]
-    assert first.split()[:5] == ["!", "presses", "1", "4", "0"]
-    assert second.split()[:5] == ["✗", "tanks", "1", "-", "0"], "OPC UA has no exceptions that are counted"
+    assert first.split()[:6] == ["!", "presses", "1", "4", "5", "0"], "5 were missed"
+    assert second.split()[:6] == ["✗", "tanks", "1", "-", "3", "0"], (
+        "OPC UA has no exceptions that are counted"
+    )
+    assert "wrong" not in _text(panes.plant, PLAN | {"judged": False}, state(samples=None, expectations=None))
+    wrong = _text(panes.trouble, PLAN, STATE).splitlines()
+    assert wrong[0] == "○ 1 device that nobody has asked yet"
+    assert wrong[1].split() == ["!", "presses/1", "exception,", "4", "exceptions,", "5", "missed"]
+    assert wrong[2].split() == ["!", "tanks/1", "3", "lost"]
     assert "40 due 2 open 30 delivered 5 missed 3 lost 1 twice cloud 5 ms p50 - p99" in " ".join(
         drawn.split()
     )
