@@ -171,6 +171,10 @@ class Watched:
         memory = [float(max(look.memory_bytes[i] for i in mine)) for look in looks]
         return Curve([look.at_ns for look in looks], list(memory), LOOKED)
 
+    def made(self, number: int) -> Callable[[], Curve] | None:
+        """What gives the curve of one expectation as far as the run has come; None: it has none."""
+        return self._curves.get(number)
+
     def curves(self) -> dict[int, Curve]:
         """Number of an expectation, from 0 on -> its curve; of those that have one."""
         return {number: curve() for number, curve in self._curves.items()}

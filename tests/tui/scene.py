@@ -126,6 +126,7 @@ class Inline:
 
     def close(self) -> None:
         if self.engine is not None:
+            self._run(self.engine.explorer.forget)
             self._run(self.engine.world.close)
             self.engine = None
         self._thread.shutdown()

@@ -111,7 +111,11 @@ def test_every_key_does_what_it_says(host: Host, file: Path, monkeypatch: pytest
         assert (app.shown, app.chosen.device) == ("device", 2)
         await press("right", "down", "left", "up", "right")
         assert app.chosen.point == 1
-        await press("slash")
+        await press("1", "tab")
+        assert app.way.pane == "plant"
+        await press("shift+tab")
+        assert not app.way.pane
+        await press("2", "slash")
         app.base.query_one("#ask", Input).value = "meters/2"
         await until(pilot, lambda: app.base.query_one(FleetTable).chosen() == [5])
         await press("escape")

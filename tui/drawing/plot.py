@@ -83,6 +83,12 @@ def lines(values: Sequence[tuple[int, float]], axes: Axes, width: int, height: i
     return [*rows, *_time_axis(axes, wide, hand)]
 
 
+def place_of(at_ns: int, axes_from_ns: int, axes_to_ns: int, width: int) -> int:
+    """The cell, from the left of the pane, in which an instant lies."""
+    axes = Axes(axes_from_ns, axes_to_ns, str, str)
+    return LABEL + 1 + _column(at_ns, axes, max(1, width - LABEL - 1))
+
+
 def _span(known: list[float], axes: Axes) -> tuple[float, float]:
     """The least and the most that the axis shows: the limit is on it, too, unless it is far away."""
     limit = axes.limit

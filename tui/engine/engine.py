@@ -8,6 +8,7 @@ same again: a run is a pure function of its scenario and its stamped commands.
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -32,8 +33,10 @@ from twinloop.sim.kernel.pacer import Pacer
 from twinloop.sim.kernel.trace import KINDS
 from twinloop.sim.session import Session
 from twinloop.sim.world import SETTLE_CHECK_NS, World
+from twinloop.tui.engine.exploring import Explorer, run_errand
+from twinloop.tui.engine.followed import Followed
 from twinloop.tui.engine.live_commands import Entries, LiveCommands
-from twinloop.tui.engine.marks import Marks
+from twinloop.tui.engine.marks import Errand, Marks
 from twinloop.tui.engine.messages import (
     Command,
     Do,
@@ -87,7 +90,6 @@ class Engine:
     def __init__(self, host: Host, file: Path, seed: int | None, marks: Marks | None = None) -> None:
         self.host, self.marks = host, marks
         self.loaded = load(file)
-        self._expectations = read_expectations(self.loaded)
         spec = Planner(self.loaded, host, seed).world()
         self.spec = replace(
             spec,
@@ -105,14 +107,34 @@ class Engine:
         self.wall_s = 0.0
         """spent on playing"""
         self.pacer = Pacer()
+        self.explorer = Explorer()
+        """what is behind a figure"""
         self._begin()
-        self.plan: Ready = ready(self.loaded, self.world, self._expectations, sorted(KINDS))
+        self.plan: Ready = ready(self.loaded, self.world, self.judge.expectations, sorted(KINDS))
+
+    def twin(self) -> Engine:
+        """Another engine at the beginning of the same run, with the same live commands; it makes no marks.
+        Raises HostLimitError when this machine has no room for another world."""
+        twin = copy.copy(self)
+        twin.marks, twin.mode, twin.speed, twin._goal = None, "paused", None, Goal()
+        twin.live = LiveCommands(list(self.live.entries))
+        twin.explorer = Explorer()
+        twin._begin()
+        return twin
+
+    def play_to(self, to_ns: int | None) -> None:
+        """As fast as it goes to an instant, None: to the run's end, slice by slice."""
+        if self.mode != "over":
+            self.mode, self.speed = "playing", None
+            self._goal = Goal(NEVER_AGAIN if to_ns is None else max(to_ns, self.world.env.now))
 
     def _begin(self) -> None:
         """A new world, at its beginning."""
         self.world = World(self.spec, self.host, None if self.marks is None else self.marks.store_path())
         self.watch = Watch(self.world)
-        self.judge = Judge(self.world, self._expectations)
+        expectations = read_expectations(self.loaded)
+        self.explorer.followed = Followed(self.world, expectations)
+        self.judge = Judge(self.world, expectations)
         self.session = Session(self.world)
         try:
             self.session.boot()
@@ -128,9 +150,11 @@ class Engine:
         that to say."""
         if self.marks is None or not self.marks.due(self.world.events):
             return None
-        order: Order | None = self.marks.take(self.world)
+        order: Order | Errand | None = self.marks.take(self.world)
         if order is None:
             return None
+        if isinstance(order, Errand):
+            run_errand(self, self.marks, order.order)
         self.live.entries = list(order.entries)
         self._go_back(order)
         return order.reply
@@ -174,10 +198,7 @@ class Engine:
 
     def _run_to(self, command: RunTo) -> None:
         self._idle()
-        if self.mode != "over":
-            self.mode = "playing"
-            self.speed = None
-            self._goal = Goal(max(command.to_ns, self.world.env.now))
+        self.play_to(command.to_ns)
 
     def _run_until(self, command: RunUntil) -> None:
         self._idle()
@@ -194,6 +215,7 @@ class Engine:
         order = Order(to_ns, kept, self.rewinds + 1, reply)
         if self.marks is not None and self.marks.wake(to_ns, order):
             self.marks.leave()
+        self.explorer.forget()
         self.world.close()
         self._begin()
         self.live = LiveCommands(kept)
@@ -276,13 +298,17 @@ class Engine:
         if self.mode not in ("paused", "over"):
             self._played(self._slice)
 
+    def broke(self, error: InvariantError) -> None:
+        """twinloop breaks a promise: the run is over."""
+        self.mode, self.verdict, self.broken = "over", Verdict.BROKEN.value, str(error)
+
     def _played(self, what: Callable[[], object]) -> None:
         """Takes its time, and may find that twinloop breaks a promise: then the run is over."""
         began = time.perf_counter()
         try:
             what()
         except InvariantError as error:
-            self.mode, self.verdict, self.broken = "over", Verdict.BROKEN.value, str(error)
+            self.broke(error)
         self.wall_s += time.perf_counter() - began
 
     def _slice(self) -> None:
@@ -312,7 +338,7 @@ class Engine:
         """At most so many events until then; at the end of the run it settles, and is over. True: it has come
         there."""
         world, whole_ns = self.world, self.spec.duration_ns
-        if self._settled_ns == whole_ns and not self._some_of_run(min(limit_ns, whole_ns), events):
+        if self._settled_ns == whole_ns and not self.live.play(self.world, min(limit_ns, whole_ns), events):
             return False
         if limit_ns <= whole_ns:
             return True
@@ -325,21 +351,6 @@ class Engine:
             self._settled_ns = step_ns
         self._end()
         return True
-
-    def _some_of_run(self, limit_ns: int, events: int) -> bool:
-        """The same before the end, with what is done live on the way."""
-        world = self.world
-        while (action := self.live.next()) is not None and action.at_ns <= limit_ns:
-            before = world.events
-            if not world.some(action.at_ns - 1, events) or world.events - before >= events:
-                return False
-            events -= world.events - before + 1
-            world.timeline.add(action)
-            world.some(action.at_ns, 1)  # it begins at once: nobody ever sees a world that it waits in
-            self.live.begun += 1
-            if not events:
-                return False
-        return world.some(limit_ns, events)
 
     def _end(self) -> None:
         self.mode = "over"

@@ -1,8 +1,8 @@
 """What was done live, in the order in which it was stamped, and how much of it has come about.
 
-Belongs here: that list. Never: checking an entry (scenarios/planning/entries.py), stamping it
-(sim/session.py). A command is put on a world's timeline only when everything before it has happened: a mark
-to rewind to never holds one that may be undone.
+Belongs here: that list, and playing a world with it. Never: checking an entry
+(scenarios/planning/entries.py), stamping it (sim/session.py). A command is put on a world's timeline
+only when everything before it has happened: a mark to rewind to never holds one that may be undone.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from twinloop.sim.model.spec import Action
+from twinloop.sim.world import World
 
 Entries = list[tuple[Action, dict[str, Any]]]
 """the action as it was stamped, and the entry of a timeline"""
@@ -35,3 +36,18 @@ class LiveCommands:
         gone = len(self.entries) - self.begun
         del self.entries[self.begun :]
         return gone
+
+    def play(self, world: World, limit_ns: int, events: int) -> bool:
+        """At most so many events of the run until then, with what is done live on the way; True: it has come
+        there."""
+        while (action := self.next()) is not None and action.at_ns <= limit_ns:
+            before = world.events
+            if not world.some(action.at_ns - 1, events) or world.events - before >= events:
+                return False
+            events -= world.events - before + 1
+            world.timeline.add(action)
+            world.some(action.at_ns, 1)  # it begins at once: nobody ever sees a world that it waits in
+            self.begun += 1
+            if not events:
+                return False
+        return world.some(limit_ns, events)

@@ -16,6 +16,7 @@ import contextlib
 import ctypes
 import gc
 import os
+import select
 import shutil
 import signal
 import sys
@@ -28,6 +29,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NoReturn
 
+from twinloop.sim.north.flash import FlashFile
 from twinloop.sim.world import World
 
 MARKS_MAX = 8
@@ -48,6 +50,14 @@ _PR_SET_CHILD_SUBREAPER = 36
 def possible() -> bool:
     """Can this system do it?"""
     return sys.platform == "linux" and os.path.isdir("/proc/self/fd")
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """What a sleeping mark is told to have done by another fork of itself, while it sleeps on: whoever is
+    awake stays so."""
+
+    order: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +124,8 @@ class Marks:
         self._made = 0
         self._mine: list[Path] = []
         """folders with files of this process alone"""
+        self._watched: tuple[Connection, ...] = ()
+        """of one that runs an errand: pipes at which it is seen that nobody waits for it any more"""
 
     def store_path(self) -> Callable[[str], Path]:
         """Where a new world's stores lie."""
@@ -126,6 +138,19 @@ class Marks:
         folder = self._folder / f"{os.getpid()}-{self._made}"
         folder.mkdir()
         return folder
+
+    def answer_path(self) -> Path:
+        """Where an errand leaves what it has found, for this process."""
+        self._made += 1
+        return self._folder / f"answer-{os.getpid()}-{self._made}.pickle"
+
+    @property
+    def forsaken(self) -> bool:
+        """Of one that runs an errand: is nobody there any more who waits for it?"""
+        poll = select.poll()
+        for connection in self._watched:
+            poll.register(connection.fileno(), 0)  # an end of the other side is told all the same
+        return bool(self._watched and poll.poll(0))
 
     def leave(self) -> NoReturn:
         """This process has handed over: it ends, and its files go."""
@@ -143,23 +168,21 @@ class Marks:
 
     def take(self, world: World) -> Any:
         """Leave a mark here. Returns None and goes on; or, once somebody wakes it, what it was woken with:
-        then it is who is awake now."""
+        then it is who is awake now. An Errand: this is a fork beside the one that is awake, to carry it out
+        and ``leave``."""
         gc.freeze()  # the collector would touch, and so copy, all that is shared
         order = None
         while True:
             came = self._fork(world)
-            if came is None:
-                return order
+            if came is None or isinstance(came, Errand):
+                return order if came is None else came
             order = came  # woken: first it leaves another like itself
 
     def _fork(self, world: World) -> Any:
         began = time.monotonic()
         self._next_events = world.events + MARK_EVENTS
         folder = self._room()
-        files = []
-        for gateway in world.gateways:
-            if gateway.outbox.store is not None and gateway.outbox.store.file is not None:
-                files.append((gateway.outbox.store.file, folder / f"store-{gateway.name}.sqlite"))
+        files = _stores(world, folder)
         near, far = Pipe(duplex=False)
         try:
             for file, path in files:
@@ -177,7 +200,7 @@ class Marks:
             for file, path in files:
                 file.adopt(path)
             self._mine = [folder]
-            return self._sleep(near, folder)
+            return self._sleep(near, folder, world)
         near.close()
         self.kept.append(Mark(max(0, world.env.now), world.events, far))
         self._thin()
@@ -185,18 +208,43 @@ class Marks:
         self._next_s = ended + (ended - began) / MARK_SHARE
         return None
 
-    def _sleep(self, control: Connection, folder: Path) -> Any:
+    def _sleep(self, control: Connection, folder: Path, world: World) -> Any:
         """Until it is woken; it ends here, and its files with it, when it is told to or nobody can wake it
-        any more."""
-        order = None
-        if self.lifeline not in wait([control, self.lifeline]):
-            with contextlib.suppress(EOFError):
-                order = control.recv()
-        if order is None:
-            shutil.rmtree(folder, ignore_errors=True)
-            os._exit(0)
-        control.close()
-        return order
+        any more. In a fork that it sends on an errand: that."""
+        while True:
+            order = None
+            if self.lifeline not in wait([control, self.lifeline]):
+                with contextlib.suppress(EOFError):
+                    order = control.recv()
+            if order is None:
+                shutil.rmtree(folder, ignore_errors=True)
+                os._exit(0)
+            if not isinstance(order, Errand):
+                control.close()
+                return order
+            if self._sent_off(control, world):
+                return order
+
+    def _sent_off(self, control: Connection, world: World) -> bool:
+        """True in the fork. Nobody waits for it: the one between ends at once, so that the root adopts it."""
+        room = self._room()
+        files = _stores(world, room)
+        try:
+            for file, path in files:
+                file.copy(path)
+            between = os.fork()
+            if between:
+                os.waitpid(between, 0)
+                return False
+            if os.fork():
+                os._exit(0)
+        except OSError:  # no room: there will be no answer, and whoever asked gives up waiting
+            shutil.rmtree(room, ignore_errors=True)
+            return False
+        for file, path in files:
+            file.adopt(path)
+        self._mine, self._watched = [room], (control, self.lifeline)
+        return True
 
     def _thin(self) -> None:
         """Too many: of those between the first and the last the one goes that is missed least, so that
@@ -215,6 +263,27 @@ class Marks:
         """Wake the last mark at or before ``to_ns`` with an order; True: done, and the caller must end now.
         False: there is none."""
         return any(_tell(mark.control, order) for mark in reversed(self.kept) if mark.at_ns <= to_ns)
+
+    def send(self, before_ns: int, order: Any) -> bool:
+        """Have an errand run from the last mark before an instant, by a fork of it. False: none is there, or
+        this machine has no memory for it now."""
+        if not _memory_for_one():
+            return False
+        for mark in reversed(self.kept):
+            if mark.at_ns < before_ns or mark.at_ns == 0:
+                with contextlib.suppress(BrokenPipeError, OSError):
+                    mark.control.send(Errand(order))
+                    return True
+        return False
+
+
+def _stores(world: World, folder: Path) -> list[tuple[FlashFile, Path]]:
+    """The file of each store, and where a copy of it goes."""
+    return [
+        (gateway.outbox.store.file, folder / f"store-{gateway.name}.sqlite")
+        for gateway in world.gateways
+        if gateway.outbox.store is not None and gateway.outbox.store.file is not None
+    ]
 
 
 def _memory_for_one() -> bool:

@@ -12,6 +12,7 @@ from fractions import Fraction
 from typing import Any
 
 from twinloop.sim.snapshot import Snapshot
+from twinloop.tui.engine.explored import NOTHING_CLOSER, CloserView, DeviceView, Slow, Wanted
 
 # ---- commands ------------------------------------------------------------------------------------
 
@@ -76,6 +77,8 @@ class Look:
     device: int = -1
     line: int = 0
     rows: tuple[int, ...] = ()
+    closer: Wanted | None = None
+    """what is behind a figure, when somebody looks at that"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,27 +203,8 @@ class LiveVerdict:
     text: str
     verdict: str
     measured: str
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """One frame of the selected device. ``way``: > to it, < from it, ! nothing came (``data`` says why)."""
-
-    at_ns: int
-    way: str
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceView:
-    """The selected device now: (value, status) of each point, its faults, its last frames, values over time
-    by point."""
-
-    index: int
-    values: tuple[tuple[float | str | None, int], ...]
-    faults: tuple[str, ...]
-    frames: tuple[Frame, ...]
-    history: tuple[tuple[float, ...], ...]
+    number: int = -1
+    """in the file's order"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,16 +214,6 @@ class DeviceRow:
     index: int
     faults: tuple[str, ...]
     history: tuple[float, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Slow:
-    """One of the slowest samples: its latency, and ns by stage."""
-
-    device: int
-    k: int
-    total_ns: int
-    spent_ns: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,11 +284,21 @@ class View:
     entries: EntriesView
     wrong: tuple[tuple[int, tuple[int, ...]], ...] = ()
     """(from, points by fleet that ended as missed or lost) of each window of ``latency`` that has some"""
-    device: DeviceView | None = None
     verdict: str = ""
     """once it is over; so the trace's digest"""
     digest: str = ""
     rewind: RewindView = RewindView()
+    closer: CloserView = NOTHING_CLOSER
+
+    @property
+    def device(self) -> DeviceView | None:
+        """The selected device."""
+        return self.closer.device
+
+    @property
+    def longest(self) -> tuple[Slow | None, ...]:
+        """By stage the sample that was longest in it, of those that stand out."""
+        return self.closer.longest
 
 
 @dataclass(frozen=True, slots=True)

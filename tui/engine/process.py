@@ -58,6 +58,7 @@ def serve(engine: Engine, connection: Connection) -> None:
         _serve(engine, connection)
     finally:
         if engine.marks is None:
+            engine.explorer.forget()
             engine.world.close()
 
 

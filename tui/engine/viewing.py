@@ -5,11 +5,15 @@ Belongs here: copying. Never: a change to what is looked at.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from twinloop.scenarios.report.standing import standing
+from twinloop.sim.kernel.invariants import InvariantError
 from twinloop.sim.model.spec import Action
 from twinloop.sim.snapshot import take
+from twinloop.tui.engine.expectation_view import expectation_view
+from twinloop.tui.engine.explored import CloserView, Wanted
 from twinloop.tui.engine.messages import (
     EntriesView,
     InstanceRow,
@@ -21,6 +25,7 @@ from twinloop.tui.engine.messages import (
 )
 
 if TYPE_CHECKING:
+    from twinloop.scenarios.judging.judged import Judged
     from twinloop.tui.engine.engine import Engine
 
 
@@ -39,10 +44,7 @@ def view(engine: Engine, look: Look) -> View:
         mode=engine.mode,
         speed=float(engine.speed) if paced and engine.speed is not None else None,
         lag_ns=(engine.pacer.lag.percentile(990) or 0) if paced else 0,
-        verdicts=tuple(
-            LiveVerdict(*standing(one, world.spec, now, engine.mode == "over"))
-            for one in engine.judge.judge()
-        ),
+        verdicts=tuple(live_verdict(engine, one, i) for i, one in enumerate(engine.judge.judge())),
         log=watch.lines(look.line),
         carried_per_s=watch.carried.per_s(now),
         delivered_per_s=watch.delivered.per_s(now),
@@ -63,7 +65,6 @@ def view(engine: Engine, look: Look) -> View:
             left=world.timeline.left(),
         ),
         wrong=watch.wrong(),
-        device=watch.device(look.device) if 0 <= look.device < count else None,
         verdict=f"{engine.verdict}: {engine.broken}" if engine.broken else engine.verdict,
         digest=engine.digest() if engine.mode == "over" and not engine.broken else "",
         rewind=RewindView(
@@ -72,7 +73,39 @@ def view(engine: Engine, look: Look) -> View:
             count=engine.rewinds,
             marks=() if engine.marks is None else tuple(mark.at_ns for mark in engine.marks.kept),
         ),
+        closer=replace(
+            CloserView() if look.closer is None else _closer(engine, look.closer),
+            device=watch.device(look.device) if 0 <= look.device < count else None,
+            longest=tuple(watch.standouts.longest),
+        ),
     )
+
+
+def _closer(engine: Engine, wanted: Wanted) -> CloserView:
+    """What is behind a figure. A replay that isn't what was seen breaks the run."""
+    judge, samples, sample = engine.judge, None, None
+    known = 0 <= wanted.expectation < len(judge.expectations)
+    if wanted.from_ns >= 0:
+        devices = judge.measures.devices(judge.expectations[wanted.expectation]) if known else None
+        samples = engine.watch.standouts.samples(wanted.from_ns, wanted.to_ns, devices)
+    if wanted.sample is not None and 0 <= wanted.sample.device < len(engine.world.spec.devices):
+        try:
+            sample = engine.explorer.sample(engine, wanted.sample)
+        except InvariantError as error:
+            engine.broke(error)
+    closer = expectation_view(engine, wanted.expectation) if known else None
+    if closer is not None:
+        closer = replace(
+            closer, verdict=live_verdict(engine, judge.judge()[closer.number], closer.number).verdict
+        )
+    return CloserView(None, closer, samples, sample)
+
+
+def live_verdict(engine: Engine, one: Judged, number: int) -> LiveVerdict:
+    """How one expectation stands at this moment."""
+    world = engine.world
+    said = standing(one, world.spec, max(0, world.env.now), engine.mode == "over")
+    return LiveVerdict(*said, number=number)
 
 
 def _span(action: Action) -> Span:

@@ -26,8 +26,10 @@ from twinloop.sim.kernel.histogram import Histogram
 from twinloop.sim.kernel.trace import KINDS, Record
 from twinloop.sim.model.spec import Action
 from twinloop.sim.world import World
-from twinloop.tui.engine.messages import DeviceRow, DeviceView, Frame, LogLine, Slow, Span
+from twinloop.tui.engine.explored import DeviceView, Frame, Gone, Known, Slow
+from twinloop.tui.engine.messages import DeviceRow, LogLine, Span
 from twinloop.tui.engine.rates import Rates
+from twinloop.tui.engine.standouts import StandOuts
 
 LOG_MAX = 2000
 """lines of the log"""
@@ -92,11 +94,12 @@ class Watch:
         """window -> points by fleet that were missed or lost"""
         self._slowest: list[tuple[int, int, Slow]] = []
         self._order = 0
-        self._fleet_of = [device.fleet for device in world.spec.devices]
         longest_ns = max((device.poll_ns for device in world.spec.devices), default=0)
         fleets = len(world.spec.fleets)
+        fleet_of = [device.fleet for device in world.spec.devices]
+        self.standouts = StandOuts(self._window_ns, fleet_of, tuple(world.spec.fleets))
         self.carried, self.delivered = Rates(fleets, longest_ns), Rates(fleets, longest_ns)
-        self._port: _Tapped | None = None
+        self._port: Tapped | None = None
         world.trace.sinks.append(self._took)
         world.latencies.watch_windows(False, self._carried, self._never)
         world.ends.on_end.append(self._ended)
@@ -129,7 +132,7 @@ class Watch:
             kind = record[1]
             self.seen[kind] = self.seen.get(kind, 0) + 1
             if kind == "end" and record[5] == "delivered":
-                self.delivered.add(self._fleet_of[record[2]], record[0], record[4].bit_count())
+                self.delivered.add(self.standouts.fleet_of[record[2]], record[0], record[4].bit_count())
             functions = self._trapped.pop((record[0], record[2]), ()) if kind == "fault" else ()
             if kind in TOLD and (record[0] >= 0 or kind in BOOT):
                 self._tell(record, functions)
@@ -173,10 +176,12 @@ class Watch:
                 self._history[index].append(batch.values)
 
     def _carried(self, device: int, points: int, total_ns: int, due_ns: int) -> None:
-        self._windows.setdefault(due_ns // self._window_ns, Histogram()).add(total_ns, points)
-        self.carried.add(self._fleet_of[device], self.world.env.now, points)
-        heap = self._slowest
-        if len(heap) >= SLOWEST_MAX and total_ns <= heap[0][0]:
+        window, fleet = due_ns // self._window_ns, self.standouts.fleet_of[device]
+        self._windows.setdefault(window, Histogram()).add(total_ns, points)
+        self.carried.add(fleet, self.world.env.now, points)
+        heap, key = self._slowest, window * self.standouts.count + fleet
+        among = len(heap) < SLOWEST_MAX or total_ns > heap[0][0]
+        if not among and total_ns <= self.standouts.least.get(key, -1):
             return
         self._order += 1
         poller = next(
@@ -184,11 +189,13 @@ class Watch:
         )
         spent = (0,) * 6 if poller is None else tuple(poller.times.spent_ns)
         k = -1 if poller is None or poller.row is None else poller.row.k
-        entry = total_ns, self._order, Slow(device, k, total_ns, spent)
+        slow = Slow(device, k, total_ns, spent, due_ns)
+        if total_ns > self.standouts.least.get(key, -1):
+            self.standouts.keep(key, slow)
         if len(heap) < SLOWEST_MAX:
-            heappush(heap, entry)
-        else:
-            heapreplace(heap, entry)
+            heappush(heap, (total_ns, self._order, slow))
+        elif among:
+            heapreplace(heap, (total_ns, self._order, slow))
 
     def _never(self, device: int, points: int, due_ns: int) -> None:
         self._windows.setdefault(due_ns // self._window_ns, Histogram()).never += points
@@ -199,7 +206,10 @@ class Watch:
             counts = self._wrong.get(window)
             if counts is None:
                 counts = self._wrong[window] = [0] * len(self.world.spec.fleets)
-            counts[self._fleet_of[row.device]] += mask.bit_count()
+            counts[self.standouts.fleet_of[row.device]] += mask.bit_count()
+            self.standouts.gone(
+                Gone(row.device, row.k, row.due_ns, mask.bit_count(), end.value, cause, self.world.env.now)
+            )
         if end is End.MISSED:
             value, _, when = self.values[row.device]
             self.values[row.device] = value, 0x80310000, when
@@ -234,6 +244,10 @@ class Watch:
     def slowest(self) -> tuple[Slow, ...]:
         """The slowest first."""
         return tuple(slow for _, _, slow in sorted(self._slowest, reverse=True))
+
+    def knows(self, sample: Known) -> bool:
+        """Is it among those that stand out?"""
+        return self.standouts.knows(sample) or any(slow == sample for _, _, slow in self._slowest)
 
     def device(self, index: int) -> DeviceView:
         """One device now; from the first time on its frames are kept."""
@@ -275,7 +289,7 @@ class Watch:
             self._port.poller.port = self._port.port
             self._port = None
         for poller in self._pollers.get(index, [])[:1]:
-            self._port = _Tapped(self.world.env, poller, index)
+            self._port = Tapped(self.world.env, poller, index)
             poller.port = self._port
 
 
@@ -288,7 +302,7 @@ def _shown(key: str, value: object) -> str:
     return str(value)
 
 
-class _Tapped:
+class Tapped:
     """A port that keeps what goes through it; the timeline is the same with it."""
 
     def __init__(self, env: Environment, poller: Reader, index: int) -> None:
@@ -296,14 +310,17 @@ class _Tapped:
         self.frames: deque[Frame] = deque(maxlen=FRAMES_MAX)
 
     def transact(self, request: bytes, reply: Any, timeout_ns: int, limit_ns: int) -> Event:
+        """As the port's, and kept."""
         self._keep(">", request)
         return self._heard(self.port.transact(request, reply, timeout_ns, limit_ns))
 
     def send(self, data: bytes, timeout_ns: int) -> Event:
+        """As the port's, and kept."""
         self._keep(">", data)
         return self.port.send(data, timeout_ns)
 
     def receive(self, frame: Any, timeout_ns: int) -> Event:
+        """As the port's, and kept."""
         return self._heard(self.port.receive(frame, timeout_ns))
 
     def _keep(self, way: str, data: bytes) -> None:

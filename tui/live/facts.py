@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 
 from twinloop.sim.snapshot import DeviceColumns, Snapshot
+from twinloop.tui.engine.explored import CloserView, DeviceView, Frame
 from twinloop.tui.engine.messages import (
     DeviceInfo,
-    DeviceView,
     EntriesView,
-    Frame,
     GatewayInfo,
     LiveVerdict,
     LogLine,
@@ -231,7 +230,7 @@ def seen(plan: Plan, data: Any) -> Seen:
             spans=(*begun, *due),
             left=_left(plan, _of(data, "waiting", list)),
         ),
-        device=_details(plan, _of(data, "device", (dict, type(None)))),
+        closer=CloserView(_details(plan, _of(data, "device", (dict, type(None))))),
         verdict=clean(verdict or ""),
         served=served,
         samples=counts,

@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from twinloop.scenarios.text.errors import ScenarioError
+from twinloop.tui.engine.explored import CloserView
 from twinloop.tui.engine.messages import Command, Look, Quit, Refused, Reply, Wrong
 from twinloop.tui.live.facts import NotUnderstood, Plan, Seen, clean, plan_of, seen
 
@@ -200,7 +201,7 @@ class LiveFeed:
             view,
             carried_per_s=_rates(self._totals, len(fleets)),
             per_s=_over_time(self._totals),
-            device=None if view.device is None else self._with_history(view),
+            closer=CloserView(None if view.device is None else self._with_history(view)),
         )
         self._replies.append(self._last)
 

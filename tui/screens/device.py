@@ -11,7 +11,8 @@ from twinloop.tui.drawing import plot
 from twinloop.tui.drawing.frames import words
 from twinloop.tui.drawing.look import BAD, GOOD, UNCERTAIN
 from twinloop.tui.drawing.text import DIM, HEAD, clock_text, fit, number, row
-from twinloop.tui.engine.messages import DeviceInfo, Frame, Ready, View
+from twinloop.tui.engine.explored import Frame
+from twinloop.tui.engine.messages import DeviceInfo, Ready, View
 
 HEAD_LINES = 2
 HEADS = ("point", "at", "value", "unit", "status")
@@ -85,7 +86,7 @@ def frames(plan: Ready, view: View, width: int, height: int, index: int) -> list
     info, found = plan.devices[index], view.device
     if found is None or found.index != index:
         return [Text("...")]
-    return [_frame(info, frame, width) for frame in found.frames[-height:]] or [
+    return [frame_line(info, frame, width) for frame in found.frames[-height:]] or [
         Text("nothing yet", style=DIM)
     ]
 
@@ -104,7 +105,8 @@ def point_at(plan: Ready, index: int, point: int, height: int, line: int) -> int
     return found if HEAD_LINES <= line < HEAD_LINES + most and found < len(info.points) else None
 
 
-def _frame(info: DeviceInfo, frame: Frame, width: int) -> Text:
+def frame_line(info: DeviceInfo, frame: Frame, width: int) -> Text:
+    """One frame in words and in hex."""
     lost = frame.way == "!"
     said = frame.data.decode(errors="replace") if lost else words(info.protocol, frame.way, frame.data)
     hexed = "" if lost else frame.data.hex(" ")

@@ -48,6 +48,13 @@ def device_at(plan: Ready, width: int, x: int, y: int) -> int | None:
     return layout[y][1][x - NAME]
 
 
+def places(plan: Ready, width: int, height: int) -> list[tuple[int, int, int]]:
+    """(device, x, y) of each cell that is shown."""
+    layout = _layout(plan, width)
+    shown = layout if len(layout) <= height - 1 else layout[: height - 2]
+    return [(index, NAME + i, y) for y, (_, some) in enumerate(shown) for i, index in enumerate(some)]
+
+
 def _cells(plan: Ready, view: View) -> list[tuple[str, str]]:
     columns = view.snapshot.devices
     wrong = (columns.missed + columns.lost).tolist()

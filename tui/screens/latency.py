@@ -17,7 +17,8 @@ from twinloop.sim.kernel.histogram import NEVER
 from twinloop.tui.drawing import plot
 from twinloop.tui.drawing.look import BAD, GOOD
 from twinloop.tui.drawing.text import DIM, HEAD, row, time_text
-from twinloop.tui.engine.messages import Ready, Slow, View
+from twinloop.tui.engine.explored import Slow
+from twinloop.tui.engine.messages import Ready, View
 from twinloop.tui.screens import strip
 
 COLOURS = ("magenta", "cyan", "blue", "green", "yellow", "red")
@@ -35,7 +36,7 @@ def over_time(plan: Ready, view: View, width: int, height: int) -> list[Text]:
     windows = [(window[0], math.nan if window[2] < 0 else float(window[2])) for window in view.latency]
     now = max(0, view.snapshot.now_ns)
     known = [(at, value) for at, value in windows if math.isfinite(value)]
-    to_ns = max(plan.duration_ns if not windows else max(now, windows[-1][0]), 1)
+    to_ns = until_ns(plan, view)
     spans = {**dict.fromkeys(plan.spans), **dict.fromkeys(view.entries.spans)}
     shades = tuple((one.at_ns, max(one.at_ns, one.until_ns)) for one in spans if one.at_ns <= now)
     axes = plot.Axes(
@@ -58,6 +59,12 @@ def over_time(plan: Ready, view: View, width: int, height: int) -> list[Text]:
     limit = f", limit {time_text(plan.budget_ns)} {of[0] if of else ''}".rstrip() if plan.budget_ns else ""
     head = Text.assemble(("p99 ", HEAD), (said, ""), (limit, DIM))
     return [head, *plot.lines(windows, axes, width, height - 1)][:height]
+
+
+def until_ns(plan: Ready, view: View) -> int:
+    """Where the curve over time ends."""
+    now = max(0, view.snapshot.now_ns)
+    return max(max(now, view.latency[-1][0]) if view.latency else plan.duration_ns, 1)
 
 
 def time_text_of(value: float) -> str:

@@ -71,15 +71,32 @@ def _wrapped(head: str, parts: list[str], width: int) -> list[Text]:
 
 def expectations(plan: Ready, view: View, width: int, height: int) -> list[Text]:
     """What breaks the verdict first."""
-    order = list(VERDICTS)
-    known = sorted(view.verdicts, key=lambda one: order.index(one.verdict) if one.verdict in order else -1)
-    longest = sum(1 if len(one.text) + MEASURED + 3 <= width else 2 for one in known)
-    if len(known) < longest <= height:
+    known, two = _ordered(view, width, height)
+    if two:
         return [line for one in known for line in _in_two_lines(one, width)]
     out = [_expectation(one, width) for one in known[:height]]
     if len(known) > height:
         out = [*out[: height - 1], Text(f"  and {len(known) - height + 1} more", style=DIM)]
     return out or [Text("nothing is expected: no verdict", style=DIM)]
+
+
+def expectation_places(view: View, width: int, height: int) -> list[tuple[LiveVerdict, int, int]]:
+    """(an expectation, its first line, how many it has) of those that are shown."""
+    known, two = _ordered(view, width, height)
+    out, y = [], 0
+    for one in known[: height if two or len(known) <= height else height - 1]:
+        count = len(_in_two_lines(one, width)) if two else 1
+        out.append((one, y, count))
+        y += count
+    return out
+
+
+def _ordered(view: View, width: int, height: int) -> tuple[list[LiveVerdict], bool]:
+    """The worst first; has each as many lines as it needs?"""
+    order = list(VERDICTS)
+    known = sorted(view.verdicts, key=lambda one: order.index(one.verdict) if one.verdict in order else -1)
+    longest = sum(1 if len(one.text) + MEASURED + 3 <= width else 2 for one in known)
+    return known, len(known) < longest <= height
 
 
 def _expectation(one: LiveVerdict, width: int) -> Text:

@@ -101,6 +101,17 @@ def wanted(plan: Ready) -> int:
     return len(blocks) + sum(max(len(fleets), 2, 1 + standby.count(name)) for name, fleets in blocks.items())
 
 
+def fleet_cells(width: int) -> int:
+    """Cells of a fleet's part of a line."""
+    return _columns(width).fleet
+
+
+def is_line_of(line: str, fleet: str, width: int) -> bool:
+    """Is that drawn line the one of a fleet?"""
+    cells = _columns(width).name
+    return line[2 : 2 + cells] == fit(fleet, cells) and line[:1] in {GOOD.sign, LATE.sign, BAD.sign}
+
+
 def leader(plan: Ready, gateways: dict[str, GatewayRow], name: str) -> GatewayRow:
     """Who sends what the devices of that gateway show: of a pair the one that leads, or is about to; the
     gateway itself while nobody does."""

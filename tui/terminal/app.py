@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, ClassVar
@@ -24,7 +24,7 @@ from twinloop.scenarios.file.load import LIBRARY
 from twinloop.scenarios.planning.entries import parse_entry, require_verb
 from twinloop.scenarios.text.errors import ScenarioError
 from twinloop.tui.drawing.pane import Pane
-from twinloop.tui.drawing.text import BAD, OK
+from twinloop.tui.drawing.text import OK
 from twinloop.tui.engine.feed import Feed
 from twinloop.tui.engine.messages import (
     Died,
@@ -39,12 +39,14 @@ from twinloop.tui.engine.messages import (
     View,
     Wrong,
 )
-from twinloop.tui.screens import device, latency
+from twinloop.tui.screens import device, latency, sample
+from twinloop.tui.screens.closer import PAGES, Closer
 from twinloop.tui.screens.fleet_table import FleetTable
 from twinloop.tui.screens.trouble_form import TroubleForm
 from twinloop.tui.terminal import head, layout
 from twinloop.tui.terminal.drawn import Drawn, Rewound
 from twinloop.tui.terminal.editing import EditingApp
+from twinloop.tui.terminal.exploring import Chosen, ExploringApp, Way
 from twinloop.tui.terminal.keys import BINDINGS
 from twinloop.tui.terminal.pace import FASTEST_S, SPEEDS, Redraws
 from twinloop.tui.terminal.prompt import Prompt
@@ -53,15 +55,7 @@ LOG_LINES = 500
 """that a screen may show"""
 
 
-@dataclass
-class Chosen:
-    """Which device is looked at, and which of its points."""
-
-    device: int = 0
-    point: int = 0
-
-
-class Twinloop(EditingApp):
+class Twinloop(EditingApp, ExploringApp):
     """One scenario, played by the engine that ``start`` starts."""
 
     TITLE = "twinloop"
@@ -79,9 +73,8 @@ class Twinloop(EditingApp):
         """the engine can't run it, or has died"""
         self.report = ""
         self.log_lines: list[LogLine] = []
-        self.chosen = Chosen()
-        self._rewound = Rewound()
-        self._drawn = Drawn()
+        self.chosen, self.way = Chosen(), Way()
+        self._rewound, self._drawn = Rewound(), Drawn()
         self._speed = SPEEDS.index(Fraction(1))
         self.prompt = Prompt(lambda: self.base if self.there else None)
         self.pace = Redraws()
@@ -107,11 +100,6 @@ class Twinloop(EditingApp):
     def on_mount(self) -> None:
         """The engine is on its way."""
         self._tick()
-
-    @property
-    def base(self) -> Screen[Any]:
-        """The screen under whatever asks something."""
-        return self.screen_stack[0]
 
     @property
     def there(self) -> bool:
@@ -146,9 +134,9 @@ class Twinloop(EditingApp):
             self._took(reply)
         self.look_at_file()
         if self.plan is not None and not self.problem:
-            self.feed.look(
-                Look(self.chosen.device, self.log_lines[-1].number if self.log_lines else 0, self._rows())
-            )
+            line = self.log_lines[-1].number if self.log_lines else 0
+            closer = self.way.closer.wanted(self.shown)
+            self.feed.look(Look(self.chosen.device, line, self._rows(), closer))
         self.pace.spent(time.perf_counter() - began)
         self.set_timer(self.pace.next_s(), self._tick)
 
@@ -162,14 +150,14 @@ class Twinloop(EditingApp):
         return self.chosen.device
 
     @property
+    def closer(self) -> Closer:
+        """What is looked at closer."""
+        return self.way.closer
+
+    @property
     def point(self) -> int:
         """Which of its points."""
         return self.chosen.point
-
-    def open_device(self, index: int) -> None:
-        """Look at this one."""
-        self.choose(index)
-        self.action_show("device")
 
     def _rows(self) -> tuple[int, ...]:
         return self.base.query_one(FleetTable).seen() if self.shown == "fleet" else ()
@@ -208,9 +196,10 @@ class Twinloop(EditingApp):
         if top != self._drawn.top:
             self._drawn.top = top
             self.base.query_one("#head", Static).update(top)
-        if self._drawn.tabs != self.shown:
-            self._drawn.tabs = self.shown
-            self.base.query_one("#tabs", Static).update(head.tabs(self.shown))
+        tabs = head.tabs(self.shown, self.way.closer.trail(self.plan, self.shown))
+        if self._drawn.tabs != tabs:
+            self._drawn.tabs = tabs
+            self.base.query_one("#tabs", Static).update(tabs)
         self._titles()
         if self.shown == "overview":
             self._overview()
@@ -240,6 +229,7 @@ class Twinloop(EditingApp):
         title = device.title(self.plan, self.chosen.device)
         trend = device.trend_title(self.plan, self.view, self.chosen.device, self.chosen.point)
         titles = {"points": title, "fleet-points": title, "trend": trend, "fleet-trend": trend}
+        titles |= {"sample-about": sample.title(self.plan, self.view, self.way.closer)}
         titles |= {"stages": latency.budget(self.plan), "fleet-table": "Fleet"}
         for name, text in titles.items():
             if self._drawn.titles.get(name) != text:
@@ -282,29 +272,6 @@ class Twinloop(EditingApp):
         return make(self.plan, self.view, width, height)
 
     # ---- screens ---------------------------------------------------------------------------------
-    def action_show(self, name: str) -> None:
-        """Another pane."""
-        self.base.query_one("#panes", ContentSwitcher).current = name
-        self.redraw()
-
-    @property
-    def shown(self) -> str:
-        """Which pane."""
-        return str(self.base.query_one("#panes", ContentSwitcher).current)
-
-    def action_move(self, by: int) -> None:
-        """The next device of the table, or point of the device."""
-        if self.shown == "device":
-            self.action_point(by)
-        elif self.shown == "fleet":
-            self.base.query_one(FleetTable).move(by)
-
-    def action_point(self, by: int) -> None:
-        """The next point."""
-        if self.plan is not None:
-            self.chosen.point = (self.chosen.point + by) % len(self.plan.devices[self.chosen.device].points)
-            self.redraw()
-
     def click_point(self, line: int, height: int) -> None:
         """The point on that line of the device's pane."""
         if self.plan is not None:
@@ -312,16 +279,6 @@ class Twinloop(EditingApp):
             if found is not None:
                 self.chosen.point = found
                 self.redraw()
-
-    def action_open(self) -> None:
-        """The chosen device."""
-        if self.shown == "fleet":
-            self.action_show("device")
-
-    def choose(self, index: int) -> None:
-        """This device is looked at."""
-        if index != self.chosen.device:
-            self.chosen = Chosen(index)
 
     def action_sort(self) -> None:
         """By the next column."""
@@ -331,12 +288,6 @@ class Twinloop(EditingApp):
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """What was asked for."""
         self.prompt.submitted(event.value)
-
-    def action_leave(self) -> None:
-        """Nothing is asked any more, and what was wrong with the last answer is forgotten."""
-        if self.prompt.said[1] == BAD:
-            self.say("")
-        self.prompt.leave()
 
     def action_do(self) -> None:
         """A form, for what is seen."""
@@ -388,8 +339,12 @@ class Twinloop(EditingApp):
         self.feed.close()
         self.plan = self.view = None
         self._ended, self.log_lines, self._rewound = None, [], Rewound()
-        self.chosen = Chosen()  # it may have fewer devices now
+        self.chosen, self.way = Chosen(), Way()  # it may have fewer devices now
         self.was_read()
+        for pane in self.base.query(Pane):
+            pane.enter(False)
+        if self.shown in PAGES:
+            self.action_show("overview")
         self.feed = self._start(self.file, self.seed)
         self.redraw()
 

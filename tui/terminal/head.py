@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import textwrap
 
+from rich.markup import escape
 from rich.text import Text
 
 from twinloop.tui.drawing.look import BAD, GOOD, LATE, OFF, UNCERTAIN, VERDICTS, Token
@@ -17,14 +18,16 @@ from twinloop.tui.terminal.keys import PANES
 from twinloop.tui.terminal.pace import LATE_NS
 
 
-def tabs(shown: str) -> str:
-    """The panes, as markup; a click shows one."""
+def tabs(shown: str, trail: str = "") -> str:
+    """The panes, as markup; a click shows one. ``trail``: which page that has no key is shown."""
     names = [f"{i} {name.capitalize()}" if name != "help" else "? Help" for i, name in enumerate(PANES, 1)]
     marked = (
         f"[reverse bold] {text} [/]" if name == shown else f" {text} "
         for name, text in zip(PANES, names, strict=True)
     )
-    return "".join(f"[@click=app.show('{name}')]{text}[/]" for name, text in zip(PANES, marked, strict=True))
+    return "".join(
+        f"[@click=app.show('{name}')]{text}[/]" for name, text in zip(PANES, marked, strict=True)
+    ) + (f"[reverse bold] {escape(trail)} [/]" if trail else "")
 
 
 def head(

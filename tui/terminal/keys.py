@@ -28,7 +28,8 @@ MEANINGS = {
 KEYS = (
     ("Screens", (
         ("1 to 6", "overview, fleet, device, gateway, latency, trouble"), ("?", "this page"),
-        ("esc", "leave what asks something"),
+        ("tab", "into the next pane; shift+tab: the last"), ("enter", "what is behind the thing there"),
+        ("esc", "back; leave what asks something"),
     )),
     ("The clock", (
         ("space", "run and pause"), ("+ -", "faster, slower"), ("f", "run as fast as possible"),
@@ -39,8 +40,7 @@ KEYS = (
     )),
     ("The plant", (
         ("i", "do something, by a form"), (":", "the same, typed"), ("w", "save as a scenario"),
-        ("e", "edit the file"), ("r", "read the file again"),
-        ("arrows", "choose a device, a point"), ("enter", "look closer"),
+        ("e", "edit the file"), ("r", "read the file again"), ("arrows", "choose a device, a point"),
         ("/", "filter devices"), ("o", "sort them"),
     )),
     ("The rest", (("d", "dark and light"), ("ctrl+p", "all commands by name"), ("q", "quit, with a report"))),
@@ -115,6 +115,8 @@ BINDINGS = [
     Binding("left", "point(-1)", show=False),
     Binding("right", "point(1)", show=False),
     Binding("d", "toggle_dark", "Dark and light", show=False),
+    Binding("tab", "focus_next", "Into the next pane", show=False),
+    Binding("shift+tab", "focus_previous", "Into the last pane", show=False),
     Binding("escape", "leave", show=False),
     Binding("enter", "open", show=False),
     Binding("q", "quit", "Quit"),

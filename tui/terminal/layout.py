@@ -15,12 +15,27 @@ from textual.containers import Container
 from textual.widget import Widget
 
 from twinloop.tui.drawing.pane import Pane
+from twinloop.tui.drawing.spots import Spot
 from twinloop.tui.engine.messages import Ready, View
-from twinloop.tui.screens import device, gateway, heat, latency, overview, strip, trouble
+from twinloop.tui.screens import (
+    closer,
+    device,
+    expectation,
+    gateway,
+    heat,
+    latency,
+    overview,
+    sample,
+    spots,
+    strip,
+    trouble,
+)
+from twinloop.tui.screens.closer import Closer
 from twinloop.tui.screens.fleet_table import FleetTable, TableOwner
 from twinloop.tui.terminal.keys import ABOUT, KEYS, help_lines
 
 Make = Callable[[Ready, View, int, int], list[Text]]
+Find = Callable[[Ready, View, int, int], list[Spot]]
 STRIP_LOW, STRIP_HIGH = 2, 10
 """lines of the strip in a low window, and at most in a high one"""
 WIDE, HUGE = 110, 180
@@ -41,8 +56,21 @@ class Owner(TableOwner, Protocol):
         """Which point of the device."""
         ...
 
+    def instead(self, width: int) -> list[Text]:
+        """What is to be said in place of a view; empty: there is one."""
+        ...
+
     def drawn(self, make: Make, width: int, height: int) -> list[Text]:
         """Lines, or what is to be said in their place."""
+        ...
+
+    @property
+    def closer(self) -> Closer:
+        """What is looked at closer."""
+        ...
+
+    def pointed(self, pane: Pane, spot: Spot) -> None:
+        """Somebody pointed at a thing with something behind it."""
         ...
 
     def open_device(self, index: int) -> None:
@@ -145,8 +173,17 @@ def _overview_wanted(plan: Ready, view: View, width: int, height: int) -> dict[s
 def screens(owner: Owner) -> Iterator[Widget]:
     """A container a screen, each with its panes in the order in which they are laid out."""
 
-    def pane(name: str, title: str, make: Make, click: Callable[[int, int], None] | None = None) -> Pane:
-        return Pane(name, title, lambda w, h: owner.drawn(make, w, h), owner.spent, click)
+    def pane(
+        name: str,
+        title: str,
+        make: Make,
+        click: Callable[[int, int], None] | None = None,
+        find: Find | None = None,
+    ) -> Pane:
+        spots = None if find is None else _finding(owner, find)
+        return Pane(
+            name, title, lambda w, h: owner.drawn(make, w, h), owner.spent, click, spots, owner.pointed
+        )
 
     def of_device(name: str, title: str, make: Callable[..., list[Text]], pointed: bool = True) -> Pane:
         def made(plan: Ready, view: View, w: int, h: int) -> list[Text]:
@@ -156,11 +193,11 @@ def screens(owner: Owner) -> Iterator[Widget]:
         return pane(name, title, made, owner.click_point if make is device.points else None)
 
     yield Container(
-        pane("plant", "Plant", overview.plant_lines),
-        pane("expect", "Expectations", overview.expectations),
+        pane("plant", "Plant", overview.plant_lines, find=spots.fleets_and_gateways),
+        pane("expect", "Expectations", overview.expectations, find=spots.expectations),
         HeatPane("heat", owner),
-        pane("p99", "Latency at the gateway", latency.over_time),
-        pane("where", "Where the time goes", latency.stages),
+        pane("p99", "Latency at the gateway", latency.over_time, find=spots.curve),
+        pane("where", "Where the time goes", latency.stages, find=spots.stages),
         pane("log", "What happened", overview.log_lines),
         id="overview",
     )
@@ -179,15 +216,15 @@ def screens(owner: Owner) -> Iterator[Widget]:
     )
     yield Container(
         pane("gateways", "Gateways", gateway.gateways),
-        pane("components", "Components", gateway.components),
-        pane("gateway-stages", "Where the time goes", latency.stages),
+        pane("components", "Components", gateway.components, find=spots.components),
+        pane("gateway-stages", "Where the time goes", latency.stages, find=spots.stages),
         pane("gateway-log", "What happened", overview.log_lines),
         id="gateway",
     )
     yield Container(
-        pane("stages", "Stages", latency.stages),
-        pane("percentiles", "Latency at the gateway", latency.over_time),
-        pane("slowest", "Slowest samples", latency.slowest),
+        pane("stages", "Stages", latency.stages, find=spots.stages),
+        pane("percentiles", "Latency at the gateway", latency.over_time, find=spots.curve),
+        pane("slowest", "Slowest samples", latency.slowest, find=spots.slowest),
         id="latency",
     )
     yield Container(
@@ -196,6 +233,7 @@ def screens(owner: Owner) -> Iterator[Widget]:
         pane("trouble-log", "What happened", overview.log_lines),
         id="trouble",
     )
+    yield from _pages(owner)
     yield Container(
         Pane("keys", "Keys", lambda w, _: help_lines(KEYS, w), owner.spent),
         Pane("about", "What it means", lambda w, _: help_lines(ABOUT, w), owner.spent),
@@ -203,12 +241,65 @@ def screens(owner: Owner) -> Iterator[Widget]:
     )
 
 
+def _finding(owner: Owner, find: Find) -> Callable[[int, int], list[Spot]]:
+    def found(width: int, height: int) -> list[Spot]:
+        if owner.plan is None or owner.view is None or owner.instead(width):
+            return []
+        return find(owner.plan, owner.view, width, height)
+
+    return found
+
+
+def _pages(owner: Owner) -> Iterator[Widget]:
+    """What no key leads to: one comes there from a figure."""
+
+    def page(
+        name: str,
+        title: str,
+        make: Callable[..., list[Text]],
+        find: Callable[..., list[Spot]] | None = None,
+        heads: int = -1,
+    ) -> Pane:
+        def made(width: int, height: int) -> list[Text]:
+            return owner.drawn(lambda plan, view, w, h: make(plan, view, w, h, owner.closer), width, height)
+
+        def close(plan: Ready, view: View, width: int, height: int) -> list[Spot]:
+            return [] if find is None else find(plan, view, width, height, owner.closer)
+
+        spots = None if find is None else _finding(owner, close)
+        return Pane(name, title, made, owner.spent, None, spots, owner.pointed, heads)
+
+    yield Container(
+        page("expectation-about", "Expectation", expectation.about),
+        page("expectation-curve", "Over time", expectation.over_time, expectation.curve_spots),
+        page("moments", "Worst moments", expectation.moments, expectation.moment_spots, 1),
+        id="expectation",
+    )
+    yield Container(
+        page("window-samples", "Samples that stand out", closer.window, closer.window_spots, 1), id="window"
+    )
+    yield Container(
+        page("sample-about", "Sample", sample.about, sample.about_spots),
+        page("sample-way", "Its way", sample.way),
+        page("sample-calls", "Calls of components", sample.calls, sample.call_spots, 1),
+        page("sample-frames", "Frames", sample.frames),
+        id="sample",
+    )
+    yield Container(page("component-about", "Component", closer.component), id="component")
+
+
 class HeatPane(Pane):
     """All devices; a click looks at one."""
 
     def __init__(self, name: str, owner: Owner) -> None:
         self._owner = owner
-        super().__init__(name, "All devices", lambda w, h: owner.drawn(heat.lines, w, h), owner.spent)
+        super().__init__(
+            name,
+            "All devices",
+            lambda w, h: owner.drawn(heat.lines, w, h),
+            owner.spent,
+            spots=_finding(owner, spots.devices),
+        )
 
     def on_click(self, event: events.Click) -> None:
         """That device."""

@@ -28,6 +28,11 @@ class Prompt:
         self.said: tuple[str, str] = ("", "")
         """text and style"""
 
+    @property
+    def asks(self) -> bool:
+        """Is something being typed?"""
+        return self._then is not None
+
     def say(self, text: str, style: str = "") -> None:
         """One line, until the next."""
         self.said, self._waiting = (text, style), None

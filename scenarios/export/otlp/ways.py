@@ -279,7 +279,7 @@ class Ways:
         }
         if cause:
             said["twinloop.cause"] = cause
-        for quality_of, count in _qualities(row, mask).items():
+        for quality_of, count in qualities(row, mask).items():
             said[f"twinloop.quality.{quality_of}"] = count
         error = f"{end.value}: {cause}" if end in _WENT_WRONG else None
         if verdict is not None:
@@ -344,7 +344,7 @@ def _parts(mask: int, verdicts: list[_Verdict]) -> Iterator[tuple[int, _Verdict 
         yield mask, None
 
 
-def _qualities(row: Row, mask: int) -> dict[str, int]:
+def qualities(row: Row, mask: int) -> dict[str, int]:
     """quality -> points of which there is a reading of it."""
     found = {"good": 0, "uncertain": 0, "bad": 0}
     left = points_read(row) & mask

@@ -1,0 +1,114 @@
+"""Samples that stand out in each window of time: the slowest of each fleet, some that never came, and why.
+
+Belongs here: keeping few of many. Never: listening (watch.py), what is behind one of them (exploring.py). A
+sample that doesn't stand out costs one look into a table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container
+from heapq import heappush, heapreplace
+
+from twinloop.sim.accounts.latency import STAGES
+from twinloop.tui.engine.explored import SAMPLES_MAX, Gone, Known, SamplesView, Slow
+
+SLOW_MAX = 3
+"""of a fleet in a window"""
+GONE_MAX = 3
+"""of a fleet, an end and a cause in a window"""
+KEPT_MAX = 20_000
+"""samples in all; what comes after that isn't kept"""
+
+
+class StandOuts:
+    """Of one run. ``fleet_of``: a device's fleet by number."""
+
+    def __init__(self, window_ns: int, fleet_of: list[int], fleets: tuple[str, ...]) -> None:
+        self.window_ns, self.fleet_of, self._fleets = window_ns, fleet_of, fleets
+        self.count = len(fleets)
+        self.least: dict[int, int] = {}
+        """window * fleets + fleet -> the latency that a sample must exceed to be kept"""
+        self._slow: dict[int, list[tuple[int, int, Slow]]] = {}
+        self._gone: dict[tuple[int, int, str, str], list[Gone]] = {}
+        self._counts: dict[tuple[int, int, str, str], int] = {}
+        """(window, fleet, end, cause) -> points"""
+        self._kept = 0
+        self.longest: list[Slow | None] = [None] * len(STAGES)
+        """of those that were kept, by stage the one that was longest in it"""
+
+    def keep(self, key: int, slow: Slow) -> None:
+        """One that exceeds ``least`` at ``key``. Of two that took equally long the earlier one is kept."""
+        for stage, spent_ns in enumerate(slow.spent_ns):
+            longest = self.longest[stage]
+            if spent_ns and (longest is None or spent_ns > longest.spent_ns[stage]):
+                self.longest[stage] = slow
+        heap = self._slow.setdefault(key, [])
+        entry = slow.total_ns, -slow.due_ns, slow
+        if len(heap) >= SLOW_MAX:
+            heapreplace(heap, entry)
+        elif self._kept < KEPT_MAX:
+            self._kept += 1
+            heappush(heap, entry)
+        if len(heap) >= SLOW_MAX or self._kept >= KEPT_MAX:
+            self.least[key] = heap[0][0] if heap else 1 << 62
+
+    def gone(self, gone: Gone) -> None:
+        """One of which points were missed or lost."""
+        key = gone.at_ns // self.window_ns, self.fleet_of[gone.device], gone.end, gone.cause
+        self._counts[key] = self._counts.get(key, 0) + gone.points
+        known = self._gone.setdefault(key, [])
+        if len(known) < GONE_MAX and self._kept < KEPT_MAX:
+            self._kept += 1
+            known.append(gone)
+
+    # ---- telling ---------------------------------------------------------------------------------
+    def samples(self, from_ns: int, to_ns: int, devices: Container[int] | None) -> SamplesView:
+        """Those that were due, or went, then, of some devices (None: all); the slowest first."""
+        fleets = self.count
+
+        def mine(one: Slow | Gone) -> bool:
+            at_ns = one.due_ns if isinstance(one, Slow) else one.at_ns
+            return from_ns <= at_ns < to_ns and (devices is None or one.device in devices)
+
+        first, last = from_ns // self.window_ns, (to_ns - 1) // self.window_ns
+        slow = [
+            one
+            for key, heap in self._slow.items()
+            if first <= key // fleets <= last
+            for _, _, one in heap
+            if mine(one)
+        ]
+        slow.sort(key=lambda one: (-one.total_ns, one.due_ns, one.device))
+        keys = [key for key in self._gone if first <= key[0] <= last]
+        gone = [one for key in keys for one in self._gone[key] if mine(one)]
+        gone.sort(key=lambda one: (one.at_ns, one.due_ns, one.device))
+        return SamplesView(
+            from_ns, to_ns, tuple(slow[:SAMPLES_MAX]), tuple(gone[:SAMPLES_MAX]),
+            self.counts(from_ns, to_ns, lambda fleet: devices is None or self._meant(fleet, devices)),
+        )  # fmt: skip
+
+    def _meant(self, fleet: int, devices: Container[int]) -> bool:
+        return any(device in devices for device, its in enumerate(self.fleet_of) if its == fleet)
+
+    def knows(self, sample: Known) -> bool:
+        """Is it one of those that were kept?"""
+        fleet = self.fleet_of[sample.device]
+        if isinstance(sample, Gone):
+            key = sample.at_ns // self.window_ns, fleet, sample.end, sample.cause
+            return sample in self._gone.get(key, ())
+        number = sample.due_ns // self.window_ns * self.count + fleet
+        return any(slow == sample for _, _, slow in self._slow.get(number, ()))
+
+    def counts(
+        self, from_ns: int, to_ns: int, meant: Callable[[int], bool]
+    ) -> tuple[tuple[str, str, str, int], ...]:
+        """(end, cause, fleet, points) of the windows that overlap, the most first."""
+        first, last = from_ns // self.window_ns, (to_ns - 1) // self.window_ns
+        sums: dict[tuple[str, str, str], int] = {}
+        for (window, fleet, end, cause), points in self._counts.items():
+            if first <= window <= last and meant(fleet):
+                key = end, cause, self._fleets[fleet]
+                sums[key] = sums.get(key, 0) + points
+        return tuple(
+            (*key, points) for key, points in sorted(sums.items(), key=lambda one: (-one[1], one[0]))
+        )
