@@ -82,12 +82,14 @@ class Snapshot:
     """(name, some rule is on it or it is degraded)"""
 
 
-def take(world: World) -> Snapshot:
-    """Copy what a reader may want."""
+_NONE = np.zeros(0, np.int64)
+_NO_DEVICES = DeviceColumns((), (), _NONE, _NONE, _NONE, _NONE, _NONE, np.zeros(0, np.int8))
+
+
+def take(world: World, each_device: bool = True) -> Snapshot:
+    """Copy what a reader may want; without ``each_device`` the columns of devices are empty, and it costs the
+    same for any number of them."""
     ledger = world.ledger
-    ends: dict[tuple[str, str], int] = {}
-    for (_, end, cause), count in ledger.ends.items():
-        ends[end.value, cause] = ends.get((end.value, cause), 0) + count
     latency = world.latencies.of()
     columns = [
         ("gateway", latency.gateway),
@@ -100,12 +102,12 @@ def take(world: World) -> Snapshot:
         events=world.events,
         due=ledger.due,
         open=ledger.open,
-        ends=tuple((state, cause, count) for (state, cause), count in ends.items()),
+        ends=tuple((end.value, cause, count) for (end, cause), count in ledger.totals.items()),
         quality=_quality(world),
         latency=tuple(
             (name, tuple(_rank(histogram.percentile(p)) for p in _PERMILLE)) for name, histogram in columns
         ),
-        devices=_devices(world),
+        devices=_devices(world) if each_device else _NO_DEVICES,
         gateways=tuple(_gateway(gateway) for gateway in world.gateways),
         lines=tuple(
             (name, line.occupancy.busy_ns, line.longest_queue) for name, line in world.field.lines.items()

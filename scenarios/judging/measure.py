@@ -45,12 +45,21 @@ class Measures:
         """device -> how long each of its commands took"""
         self.failed: list[tuple[int, str]] = []
         """(device, cause) of each command that was not done"""
+        self._chosen: dict[tuple[tuple[str, str], ...], dict[int, None] | None] = {}
+        """keys of an expectation -> the devices that they select: asked for with each look at a run"""
+        self._fleets: dict[tuple[tuple[str, str], ...], list[int]] = {}
+        """the same, their fleets"""
         world.commands.on_done.append(self._command_done)
 
     def devices(self, expectation: Expectation) -> dict[int, None] | None:
         """Indices of the devices that the keys select; None: all."""
+        asked = tuple(expectation.keys)
+        if asked not in self._chosen:
+            self._chosen[asked] = self._choose(dict(asked))
+        return self._chosen[asked]
+
+    def _choose(self, keys: dict[str, str]) -> dict[int, None] | None:
         spec = self.world.spec
-        keys = dict(expectation.keys)
         if not any(key in keys for key in ("fleet", "device", "gateway")):
             return None
         standbys = {
@@ -76,10 +85,12 @@ class Measures:
         latencies, keys = self.world.latencies, dict(expectation.keys)
         if "device" in keys:
             return latencies.of(devices=self.devices(expectation))
-        chosen = self.devices(expectation)
+        chosen, asked = self.devices(expectation), tuple(expectation.keys)
         if chosen is None:
             return latencies.of()
-        return latencies.of(fleets=sorted(dict.fromkeys(self.world.spec.devices[d].fleet for d in chosen)))
+        if asked not in self._fleets:
+            self._fleets[asked] = sorted(dict.fromkeys(self.world.spec.devices[d].fleet for d in chosen))
+        return latencies.of(fleets=self._fleets[asked])
 
     def failed_upgrades(self) -> list[Upgrade]:
         """Orders that weren't carried out; of a world that orders none, none."""

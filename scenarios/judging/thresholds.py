@@ -125,11 +125,12 @@ class Judge:
         return None if phase is None else lambda due_ns: self.world.ends.phase_of(due_ns) == phase
 
     # ---- after the run ---------------------------------------------------------------------------
-    def judge(self) -> list[Judged]:
-        """Every expectation with its measured value and verdict."""
-        return [self._judge(expectation) for expectation in self.expectations]
+    def judge(self, reasons: bool = True) -> list[Judged]:
+        """Every expectation with its measured value and verdict. Without ``reasons`` nobody asks why one
+        doesn't hold, which costs the most in a large plant."""
+        return [self._judge(expectation, reasons) for expectation in self.expectations]
 
-    def _judge(self, expectation: Expectation) -> Judged:
+    def _judge(self, expectation: Expectation, reasons: bool) -> Judged:
         metric = METRICS[expectation.metric]
         nothing = metric.absent(self.measures, expectation)
         if nothing:
@@ -139,12 +140,12 @@ class Judge:
         if expectation in self._values:
             return Judged(expectation, *self._values[expectation].judged())
         if expectation in self._windows:
-            return self._judge_windows(expectation)
+            return self._judge_windows(expectation, reasons)
         value = metric.read(self.measures, expectation)
         if value is None:
             return Judged(expectation, Verdict.NO_DATA, None, "nothing was measured")
         passed = expectation.holds(value)
-        why = "" if passed else reason(self.world, self.measures, expectation, self.blames.get(expectation))
+        why = self._why(expectation) if reasons and not passed else ""
         cpu = 0.0 if expectation.statistic == "count" else metric.modelled(self.measures, expectation, value)
         return self._banded(expectation, value, passed, why, cpu)
 
@@ -159,7 +160,10 @@ class Judge:
             return overall([*(one.verdict for one in judged), Verdict.FAIL])
         return overall(one.verdict for one in judged)
 
-    def _judge_windows(self, expectation: Expectation) -> Judged:
+    def _why(self, expectation: Expectation) -> str:
+        return reason(self.world, self.measures, expectation, self.blames.get(expectation))
+
+    def _judge_windows(self, expectation: Expectation, reasons: bool) -> Judged:
         windows = self._windows[expectation]
         worst = windows.worst()
         if worst is None:
@@ -167,8 +171,8 @@ class Judge:
         value, window = worst
         passed = expectation.holds(value)
         where = "" if passed else f"worst in the window that begins at {windows.begins_ns(window) / 1e9:g} s"
-        if not passed and expectation.over_ns is None:
-            where = reason(self.world, self.measures, expectation, self.blames.get(expectation))
+        if reasons and not passed and expectation.over_ns is None:
+            where = self._why(expectation)
         return self._banded(
             expectation,
             value,

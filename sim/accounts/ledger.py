@@ -176,6 +176,9 @@ class Ledger:
         self.due_of = [0] * len(names)
         self.rows: dict[tuple[int, int], Row] = {}
         self.ends: dict[tuple[int, End, str], int] = {}
+        self.totals: dict[tuple[End, str], int] = {}
+        """the sums of ``ends`` over all devices: whoever looks at a running plant asks for them again and
+        again"""
         self.marked: dict[tuple[int, End, str, int], int] = {}
         """(device, end, cause, StatusCode) -> those of ``ends`` whose reading wasn't Good"""
         self.good_of = [0] * len(names)
@@ -240,6 +243,8 @@ class Ledger:
         device, k = row.device, row.k
         key = device, end, cause
         self.ends[key] = self.ends.get(key, 0) + count
+        how = end, cause
+        self.totals[how] = self.totals.get(how, 0) + count
         if row.marks is not None:
             self._mark(row, mask, key)
         self.last_touched = device, k, mask
@@ -344,13 +349,17 @@ class Ledger:
         self, end: End | None = None, cause: str | None = None, devices: Iterable[int] | None = None
     ) -> int:
         """Ended points, of one state, one cause, some devices; None means all."""
-        wanted = None if devices is None else dict.fromkeys(devices)
+        if devices is None:
+            return sum(
+                count
+                for (state, why), count in self.totals.items()
+                if (end is None or state is end) and (cause is None or why == cause)
+            )
+        wanted = dict.fromkeys(devices)
         return sum(
             count
             for (device, state, why), count in self.ends.items()
-            if (end is None or state is end)
-            and (cause is None or why == cause)
-            and (wanted is None or device in wanted)
+            if (end is None or state is end) and (cause is None or why == cause) and device in wanted
         )
 
     def by_cause(self, end: End) -> dict[str, int]:
@@ -386,7 +395,7 @@ class Ledger:
         if self.open:
             raise InvariantError(f"{self.open} points are counted as open, but no row is")
         total = sum(self.ends.values())
-        if total != self.ended:
+        if total != self.ended or sum(self.totals.values()) != total:
             raise InvariantError(f"{self.ended} points ended, the table of ends has {total}")
         for device, name in enumerate(self.names):
             if self.due_of[device] != expected_due(device):

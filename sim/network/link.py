@@ -113,6 +113,11 @@ class Link:
             model = replace(model, **changes)
         self.model = model
 
+    def busy_ns(self, now_ns: int) -> list[int]:
+        """Of each way, in the order in which legs were made: for how long until now it was sending, at the
+        rate that it had then; 0 without a rate."""
+        return [way.busy_until(now_ns) for legs in self._legs.values() for way in legs]
+
     @property
     def troubled(self) -> bool:
         """A rule is on it, or it is degraded."""
@@ -143,6 +148,7 @@ class Way:
 
     __slots__ = (
         "_bad",
+        "_booked_ns",
         "_coins",
         "_free_at_ns",
         "_jitter_coin",
@@ -168,6 +174,8 @@ class Way:
         self.stats = LegStats()
         self._coins: dict[str, RandomStream] = {}
         self._free_at_ns = -NEVER_NS
+        self._booked_ns = 0
+        """how long all packets take that it was ever given to send"""
         self._bad = False
         self._last_loss = 0.0
         self._model: LinkModel | None = None
@@ -183,6 +191,11 @@ class Way:
 
     def _happens(self, purpose: str, ratio: float) -> bool:
         return ratio > 0.0 and self._coin(purpose).word() < probability_word(ratio)
+
+    def busy_until(self, now_ns: int) -> int:
+        """For how long it was sending until now. What waits is sent without a gap, so what isn't sent yet is
+        what lies between now and when it will be free."""
+        return self._booked_ns - max(0, self._free_at_ns - now_ns)
 
     def passes(self, size_bytes: int, now_ns: int) -> int | None:
         """What the rules say of a packet now: extra delay in ns, None when it is gone."""
@@ -215,7 +228,9 @@ class Way:
                 if self._queue_full(link.model, now_ns):
                     return NEVER_NS
                 now_ns = free_ns
-            now_ns = self._free_at_ns = now_ns + EIGHT_S * size_bytes // rate_bps
+            takes_ns = EIGHT_S * size_bytes // rate_bps
+            self._booked_ns += takes_ns
+            now_ns = self._free_at_ns = now_ns + takes_ns
         if self._loss_threshold and self._loss_coin.word() < self._loss_threshold:
             self.stats.lost += 1
             return NEVER_NS
@@ -263,7 +278,9 @@ class Way:
             leave = max(now_ns, self._free_at_ns)
             if leave > now_ns and self._queue_full(model, now_ns):
                 return []
-            leave = self._free_at_ns = leave + 8 * S * size_bytes // model.rate_bps
+            takes_ns = EIGHT_S * size_bytes // model.rate_bps
+            self._booked_ns += takes_ns
+            leave = self._free_at_ns = leave + takes_ns
         if self._lost(model):
             stats.lost += 1
             return []

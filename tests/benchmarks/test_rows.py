@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from benchmarks import once, paired, ratios, steps, wire
+from benchmarks import once, paired, ratios, redraws, steps, wire
 from twinloop.components.host.host import Host
 
 
@@ -24,6 +24,8 @@ def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
         (ratios, "DEVICES", 10),
         (ratios, "MANY_DEVICES", 20),
         (ratios, "OPCUA_SERVERS", 2),
+        (redraws, "FEW", 2),
+        (redraws, "MANY", 4),
         (steps, "STEPS", 5),
         (wire, "LASTS_S", 1),
         (once, "WARM_UP_S", 1),
@@ -37,7 +39,9 @@ def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
 
 
 @pytest.mark.parametrize(
-    "measure", [ratios.typed_calls, ratios.trouble_cost, ratios.growth, ratios.seen], ids=lambda f: f.__name__
+    "measure",
+    [ratios.typed_calls, ratios.trouble_cost, ratios.growth, ratios.seen, ratios.redrawn],
+    ids=lambda f: f.__name__,
 )
 def test_a_row_over_the_host(host: Host, measure: Callable[[Host], ratios.Row | list[ratios.Row]]) -> None:
     measured = measure(host)

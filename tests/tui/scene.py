@@ -65,8 +65,8 @@ def go(one: Engine) -> None:
         assert one.world.events - before <= SLICE_EVENTS, "commands wait no longer than that"
 
 
-def view(one: Engine, device: int = -1, rows: tuple[int, ...] = ()) -> View:
-    found = answer(one, Look(device, rows=rows))
+def view(one: Engine, device: int = -1, rows: tuple[int, ...] = (), **more: Any) -> View:
+    found = answer(one, Look(device, rows=rows, **more))
     assert isinstance(found, View)
     copied: View = pickle.loads(pickle.dumps(found))
     return copied

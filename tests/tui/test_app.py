@@ -123,6 +123,8 @@ def test_every_key_does_what_it_says(host: Host, file: Path, monkeypatch: pytest
         await press("slash")
         await typed("tank")
         assert [app.plan.devices[i].name for i in app.base.query_one(FleetTable).chosen()] == ["tanks/1"]  # type: ignore[union-attr]
+        await press("2", "h", "p")
+        assert (app._shows.levels, app.cloud) == ("latency", True)
         theme = app.theme
         await press("o", "d")
         assert app.theme != theme
@@ -279,8 +281,8 @@ def test_a_key_goes_back_to_what_a_fresh_run_comes_to(host: Host, file: Path) ->
     fresh.handle(RunTo(5 * S))
     go(fresh)
     mine, theirs = seen[0], view(fresh)
-    assert (mine.snapshot.now_ns, mine.snapshot.events, mine.snapshot.ends, mine.values) == (
-        theirs.snapshot.now_ns, theirs.snapshot.events, theirs.snapshot.ends, theirs.values)  # fmt: skip
+    assert (mine.snapshot.now_ns, mine.snapshot.events, mine.snapshot.ends, mine.figures.missed) == (
+        theirs.snapshot.now_ns, theirs.snapshot.events, theirs.snapshot.ends, theirs.figures.missed)  # fmt: skip
     fresh.world.close()
 
 

@@ -13,6 +13,7 @@ from tests.tui.scene import S, engine, go, inline, until, view, with_app
 from twinloop.components.host.host import Host
 from twinloop.tui.drawing import plot
 from twinloop.tui.drawing.look import DARK, LIGHT, ON_DARK, ON_LIGHT, TOKENS, VERDICTS
+from twinloop.tui.engine.figures import LATENCY, QUALITY, UNKNOWN, WRONG, Figures, Levels
 from twinloop.tui.engine.messages import Rewind, RunTo, Span
 from twinloop.tui.screens import heat, latency, plant, strip
 from twinloop.tui.terminal import layout
@@ -128,14 +129,18 @@ def test_the_strip_shows_what_was_and_what_comes_under_the_hand(seen: Any) -> No
 
 def test_all_devices_by_how_their_points_end(seen: Any) -> None:
     plan, found = seen
-    columns = found.snapshot.devices
-    due = columns.due.copy()
-    due[:] = 100
-    missed = columns.missed.copy()
-    missed[:] = [0, 1, 2, 11, 60, 0, 0]
-    bad = replace(found, snapshot=replace(found.snapshot, devices=replace(columns, due=due, missed=missed)))
-    lines = [line.plain for line in heat.lines(plan, bad, 60, 10)]
-    assert [line.split() for line in lines[:3]] == [["presses", "·░▒▓"], ["meters", "█·"], ["tanks", "·"]]
+
+    def lines(of: str, levels: list[int], height: int = 10) -> list[str]:
+        figures = Figures(levels=Levels(of, bytes(levels), 50_000_000))
+        return [line.plain for line in heat.lines(plan, replace(found, figures=figures), 60, height)]
+
+    for of in (WRONG, QUALITY):
+        shown = lines(of, [0, 1, 2, 3, 4, 0, UNKNOWN])
+        assert [line.split() for line in shown[:3]] == [["presses", "·░▒▓"], ["meters", "█·"], ["tanks", "○"]]
+    shown = lines(LATENCY, [0, 1, 2, 3, 0, 0, UNKNOWN])
+    assert [line.split() for line in shown[:3]] == [["presses", "·▒▓█"], ["meters", "··"], ["tanks", "○"]]
+    assert shown[3] == "worst: · <½ ▒ >½ ▓ beyond █ never of 50 ms"
+    assert lines(WRONG, [0] * 7, 3)[1] == "and 3 more devices"
     assert heat.device_at(plan, 60, heat.NAME + 1, 1) == 5
     assert heat.device_at(plan, 60, heat.NAME + 2, 1) is None
     assert heat.device_at(plan, 60, 0, 0) is None
@@ -157,10 +162,8 @@ def test_fleets_are_joined_to_their_link_and_links_to_their_gateway(seen: Any) -
 def test_fleets_in_trouble_are_kept_where_not_all_are_seen(seen: Any) -> None:
     """Three fleets, two lines below the heads: the one that has lost something, and how many more there are."""
     plan, found = seen
-    lost = found.snapshot.devices.lost.copy()
-    lost[-1] = 3
-    devices = replace(found.snapshot.devices, lost=lost)
-    lines = plant.lines(plan, replace(found, snapshot=replace(found.snapshot, devices=devices)), 78, 3)
+    figures = replace(found.figures, lost=(0, 0, 3))
+    lines = plant.lines(plan, replace(found, figures=figures), 78, 3)
     assert [line.plain.split()[1] for line in lines[1:]] == ["tanks", "2"]
     assert "and 2 more fleets" in lines[-1].plain
 
@@ -175,7 +178,10 @@ def test_panes_of_the_overview_fill_its_window(seen: Any, size: tuple[int, int])
         assert rows["expect"] + rows["p99"] == size[1]
         assert rows["plant"] > rows["expect"]
     if size[0] >= layout.HUGE:
-        assert rows["heat"] + rows["where"] == size[1]
+        assert rows["heat"] + rows["where"] + rows.get("busy", 0) == size[1]
+        assert "busy" not in rows or rows["heat"] + rows["where"] > rows["plant"], (
+            "the log's place comes first"
+        )
         assert rows["plant"] > rows["heat"] > rows["expect"]
     assert min(rows.values()) >= 4
 

@@ -23,15 +23,17 @@ def test_panes_hold_their_size_and_cut_no_label(host: Host, file: Path, size: tu
     for at_ns in (0, 7 * S, 10 * S):
         one.handle(RunTo(at_ns))
         go(one)
-        seen, width, height = view(one, 1), size[0] - 2, size[1] - 5
+        seen, width, height = view(one, 1, levels="quality", loads=True), size[0] - 2, size[1] - 5
         shown = {
             "plant": overview.plant_lines(one.plan, seen, width, height),
             "expect": overview.expectations(one.plan, seen, width, height),
             "log": overview.log_lines(one.plan, seen, width, height),
             "gateways": gateway.gateways(one.plan, seen, width, height),
+            "load": gateway.load(one.plan, seen, width, height),
             "components": gateway.components(one.plan, seen, width, height),
             "stages": latency.stages(one.plan, seen, width, height),
             "percentiles": latency.over_time(one.plan, seen, width, height),
+            "cloud": latency.over_time(one.plan, seen, width, height, cloud=True),
             "slowest": latency.slowest(one.plan, seen, width, height),
             "done": trouble.done(one.plan, seen, width, height),
             "coming": trouble.coming(one.plan, seen, width, height),

@@ -1,4 +1,4 @@
-"""A curve over time with its axes, a limit, shaded stretches and a hand.
+"""Curves over time with their axes, a limit, shaded stretches, where now is, and a hand that reads values.
 
 Belongs here: from values to cells. Never: what is plotted (screens/). Braille signs have two by four dots a
 cell, so a curve has eight times as many places as there are cells.
@@ -22,13 +22,23 @@ LOG_FROM = 30.0
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 """Unicode's order of the dots of a braille sign, by row and column"""
 _STEPS = (1.0, 2.0, 5.0)
+DASHES = (
+    (True,),
+    (True, True, True, False, False, False),
+    (True, False),
+    (True, True, True, False, True, False),
+)
+"""which columns of dots a curve has, again and again: no curve is told by its colour alone"""
+STYLES = ("cyan", "blue", "white", "magenta")
+"""of the curves of one plot; as many as there are DASHES"""
+CURVES_MAX = len(DASHES)
 
 
 @dataclass(frozen=True, slots=True)
 class Axes:
     """What a curve is drawn in: from ``from_ns`` to ``to_ns`` (any whole numbers); ``show`` says a value and
     ``clock`` an instant in words; ``limit`` is a line across (NaN: none); ``shades`` are stretches (from,
-    to); ``hand_ns`` is where values are read (-1: nowhere)."""
+    to); ``hand_ns`` is where now is (-1: nowhere)."""
 
     from_ns: int
     to_ns: int
@@ -42,33 +52,80 @@ class Axes:
     reddens: bool = True
     """is what lies above the limit bad? Not where the limit is for a part of what is plotted"""
     style: str = "cyan"
+    hand_at: float = math.nan
+    """where values are read (``value_at``), as ``from_ns``; NaN: nowhere"""
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One of several in a plot: (when, how much; NaN: nothing), and its number, which says its dashes and its
+    style, 0 to CURVES_MAX - 1."""
+
+    name: str
+    values: Sequence[tuple[int, float]]
+    number: int = 0
+
+    @property
+    def sign(self) -> str:
+        """Three cells of it, for a legend."""
+        return "".join(
+            chr(0x2800 + sum(_DOTS[2][i] for i in (0, 1) if self.dotted(x + i))) for x in (0, 2, 4)
+        )
+
+    @property
+    def style(self) -> str:
+        """Its colour."""
+        return STYLES[self.number]
+
+    def dotted(self, x: int) -> bool:
+        """Has it dots in that column of dots?"""
+        dashes = DASHES[self.number]
+        return dashes[x % len(dashes)]
+
+
+def value_at(values: Sequence[tuple[int, float]], at: float) -> float:
+    """What a curve says of an instant: each value holds until the next one begins; NaN before the first."""
+    found = math.nan
+    for begins, value in values:
+        if begins > at:
+            break
+        found = value
+    return found
 
 
 def lines(values: Sequence[tuple[int, float]], axes: Axes, width: int, height: int) -> list[Text]:
-    """``values``: (when, how much; NaN: nothing). ``height`` lines, the time axis below."""
+    """One curve of ``values``: (when, how much; NaN: nothing). ``height`` lines, the time axis below."""
+    return curves([Curve("", values)], axes, width, height)
+
+
+def curves(some: Sequence[Curve], axes: Axes, width: int, height: int) -> list[Text]:
+    """Several, of which the first has the axes' style; where two share a cell it has the first one's."""
     wide, high = width - LABEL - 1, height - 2
-    known = [value for _, value in values if math.isfinite(value)]
+    known = [value for one in some for _, value in one.values if math.isfinite(value)]
     if wide < 8 or high < 2 or not known:
         said = "nothing yet" if not known else "a larger window shows the curve"
         return [Text(said, style=DIM)][:height]
     low, high_value = _span(known, axes)
     place = _placed(low, high_value, high * 4)
-    dots = _dots(values, axes, place, wide, high)
-    rows = []
+    drawn = [(one.style if one.number else axes.style, _dots(one, axes, place, wide, high)) for one in some]
     labels = _labels(low, high_value, place, high, axes.show)
     shaded = _shaded(axes, wide)
-    hand = _column(axes.hand_ns, axes, wide) if axes.hand_ns >= 0 else -1
+    now = _column(axes.hand_ns, axes, wide) if axes.hand_ns >= 0 else -1
+    hand = _column(round(axes.hand_at), axes, wide) if math.isfinite(axes.hand_at) else -1
     limit_row = high - 1 - place(axes.limit) // 4 if low <= axes.limit <= high_value else -1
+    rows = []
     for y in range(high):
         line = Text(f"{labels.get(y, ''):>{LABEL}}", style=DIM)
         line.append("┤" if y in labels else "│", DIM)
         cells = []
         for x in range(wide):
-            mask = dots[y][x]
+            mask, style = _cell(drawn, x, y)
             if mask:
                 over = axes.reddens and limit_row >= 0 and y < limit_row
-                cells.append((chr(0x2800 + mask), BAD.style if over else axes.style))
+                cells.append((chr(0x2800 + mask), BAD.style if over else style))
             elif x == hand:
+                cells.append(("╎", f"{HEAD} cyan"))
+            elif x == now:
                 cells.append(("┊", HEAD))
             elif y == limit_row:
                 cells.append(("╌", LATE.style))
@@ -80,7 +137,17 @@ def lines(values: Sequence[tuple[int, float]], axes: Axes, width: int, height: i
             start = len(line.plain) - len(word)
             line = Text.assemble(line[:start], (word, LATE.style))
         rows.append(line)
-    return [*rows, *_time_axis(axes, wide, hand)]
+    return [*rows, *_time_axis(axes, wide, now, hand)]
+
+
+def _cell(drawn: Sequence[tuple[str, list[list[int]]]], x: int, y: int) -> tuple[int, str]:
+    """The dots of all curves there, and the style of the first that has some."""
+    mask, found = 0, ""
+    for style, dots in drawn:
+        if dots[y][x]:
+            mask |= dots[y][x]
+            found = found or style
+    return mask, found
 
 
 def place_of(at_ns: int, axes_from_ns: int, axes_to_ns: int, width: int) -> int:
@@ -116,9 +183,7 @@ def _placed(low: float, high: float, dots: int) -> Callable[[float], int]:
     return lambda value: max(0, min(dots - 1, round((value / 2 - low / 2) / half * (dots - 1))))
 
 
-def _dots(
-    values: Sequence[tuple[int, float]], axes: Axes, place: Callable[[float], int], wide: int, high: int
-) -> list[list[int]]:
+def _dots(curve: Curve, axes: Axes, place: Callable[[float], int], wide: int, high: int) -> list[list[int]]:
     """Cells as masks of dots; neighbours are joined."""
     cells = [[0] * wide for _ in range(high)]
 
@@ -127,7 +192,7 @@ def _dots(
         cells[row][x // 2] |= _DOTS[3 - dot % 4][x % 2]
 
     last: tuple[int, int] | None = None
-    for at_ns, value in values:
+    for at_ns, value in curve.values:
         if not math.isfinite(value):
             last = None
             continue
@@ -137,8 +202,9 @@ def _dots(
             share = (step - from_x) / (x - from_x) if x > from_x else 1.0
             start = dot if last is None else last[1]
             there = round(start + (dot - start) * share)
-            for between in range(min(here, there), max(here, there) + 1):
-                put(step, between)
+            if curve.dotted(step) or last is None:
+                for between in range(min(here, there), max(here, there) + 1):
+                    put(step, between)
             here = there
         last = x, dot
     return cells
@@ -191,7 +257,7 @@ def _round(value: float) -> bool:
     return value > 0 and abs(math.log10(value) - round(math.log10(value))) < 1e-9
 
 
-def _time_axis(axes: Axes, wide: int, hand: int) -> list[Text]:
+def _time_axis(axes: Axes, wide: int, now: int, hand: int) -> list[Text]:
     ticks = max(2, wide // 16 + 1)
     rule, words = ["─"] * wide, [" "] * wide
     for i in range(ticks):
@@ -200,8 +266,10 @@ def _time_axis(axes: Axes, wide: int, hand: int) -> list[Text]:
         rule[x] = "┴"
         start = max(0, min(wide - len(text), x - len(text) // 2))
         words[start : start + len(text)] = text
+    if now >= 0:
+        rule[now] = "▲"
     if hand >= 0:
-        rule[hand] = "▲"
+        rule[hand] = "△"
     return [
         Text(" " * LABEL + "└" + "".join(rule), style=DIM),
         Text(" " * (LABEL + 1) + "".join(words), style=DIM),

@@ -51,6 +51,20 @@ def time_text(ns: int) -> str:
     return "-" if ns == -1 else "never" if ns >= NEVER else show_duration(ns)
 
 
+def beside(parts: Sequence[Text], width: int, most: int) -> list[Text]:
+    """Parts one beside the other, as many on a line as there is room for, on so many lines at most: the last
+    one is cut."""
+    out: list[Text] = []
+    for part in parts:
+        if out and (len(out) == most or out[-1].cell_len + 2 + part.cell_len <= width):
+            out[-1] = Text.assemble(out[-1], "  ", part)
+        else:
+            out.append(part)
+    for line in out:
+        line.truncate(width, overflow="ellipsis")
+    return out
+
+
 def clock_text(ns: int) -> str:
     """Simulated time: 1:02:03.456."""
     sign, ms = ("-", -ns // 1_000_000) if ns < 0 else ("", ns // 1_000_000)

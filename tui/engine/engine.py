@@ -138,6 +138,7 @@ class Engine:
         self.session = Session(self.world)
         try:
             self.session.boot()
+            self.watch.over_time.busy.booted()
         except ConfigRefused as refused:
             name, text = refused.args
             raise self.loaded.document.error(("components", name, "with"), text) from refused

@@ -7,12 +7,14 @@ is drawn (screens/).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
 from twinloop.sim.snapshot import Snapshot
 from twinloop.tui.engine.explored import NOTHING_CLOSER, CloserView, DeviceView, Slow, Wanted
+from twinloop.tui.engine.figures import Figures, Window
 
 # ---- commands ------------------------------------------------------------------------------------
 
@@ -72,11 +74,16 @@ class Save:
 @dataclass(frozen=True, slots=True)
 class Look:
     """A view. ``device``: whose details are wanted (-1: nobody's); ``line``: the last of the log that is
-    known; ``rows``: of the fleet's table."""
+    known; ``rows``: of the fleet's table. What follows costs something for each device, or for each line and
+    link, so it is only made for who asks: ``sort``: the column by which the table is sorted; ``levels``: what
+    cells of all devices say, one of LEVELS; ``loads``."""
 
     device: int = -1
     line: int = 0
     rows: tuple[int, ...] = ()
+    sort: str = ""
+    levels: str = ""
+    loads: bool = False
     closer: Wanted | None = None
     """what is behind a figure, when somebody looks at that"""
 
@@ -105,6 +112,16 @@ class DeviceInfo:
     gateway: str
     poll_ns: int
     points: tuple[tuple[str, str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FleetInfo:
+    """One fleet of the plan: which devices, and how those are read."""
+
+    name: str
+    devices: Sequence[int]
+    link: str
+    gateway: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +194,11 @@ class Ready:
     """that expectation"""
     spans: tuple[Span, ...] = ()
     """the entries of ``coming``, in their order"""
+    fleets: tuple[FleetInfo, ...] = ()
+    """in the order of the file"""
+    cloud_budget_ns: int = 0
+    """the tightest bound of the latency to the cloud; 0: there is none"""
+    cloud_budget: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,11 +231,18 @@ class LiveVerdict:
 
 @dataclass(frozen=True, slots=True)
 class DeviceRow:
-    """One device of the table: its faults, the first point's last values."""
+    """One device of the table: its faults, the first point's last values, the last one with its status and
+    when it was read (-1: never); points that were missed or lost; its driver's state."""
 
     index: int
     faults: tuple[str, ...]
     history: tuple[float, ...]
+    value: float | None
+    status: int
+    read_ns: int
+    missed: int
+    lost: int
+    state: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,8 +289,8 @@ class EntriesView:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Everything that screens show. ``mode``: playing, paused, rewinding, over; ``latency``: (from, p50, p99)
-    of windows; -1: nothing."""
+    """Everything that screens show. ``mode``: playing, paused, rewinding, over; ``latency``: at the
+    gateway, of windows."""
 
     snapshot: Snapshot
     mode: str
@@ -276,14 +305,13 @@ class View:
     restarts: tuple[int, ...]
     """of components, by gateway"""
     rows: tuple[DeviceRow, ...]
-    values: tuple[tuple[float | None, int, int], ...]
-    """of each device: the first point's last value, its status, when it was read (-1: never)"""
-    latency: tuple[tuple[int, int, int], ...]
+    latency: tuple[Window, ...]
     slowest: tuple[Slow, ...]
     instances: tuple[InstanceRow, ...]
     entries: EntriesView
     wrong: tuple[tuple[int, tuple[int, ...]], ...] = ()
     """(from, points by fleet that ended as missed or lost) of each window of ``latency`` that has some"""
+    figures: Figures = field(default_factory=Figures)
     verdict: str = ""
     """once it is over; so the trace's digest"""
     digest: str = ""

@@ -15,7 +15,7 @@ from twinloop.sim.gateway.gateway import Gateway
 from twinloop.sim.model.spec import DeviceSpec, WorldSpec
 from twinloop.sim.trouble.verbs import VERBS
 from twinloop.sim.world import World
-from twinloop.tui.engine.messages import DeviceInfo, GatewayInfo, KeyInfo, Ready, Span, VerbInfo
+from twinloop.tui.engine.messages import DeviceInfo, FleetInfo, GatewayInfo, KeyInfo, Ready, Span, VerbInfo
 
 FOR_EXAMPLE = "20 s"
 
@@ -28,12 +28,8 @@ def ready(loaded: Loaded, world: World, expectations: list[Expectation], kinds: 
         f"{one.action.verb} {one.action.target} {_delay(one.delay_ns)}after {one.event}"
         for one in spec.reactions
     )
-    bounds = [
-        one
-        for one in expectations
-        if one.metric == "latency.gateway" and one.operator in ("<", "<=") and one.unit == "ns"
-    ]
-    budget_ns, budget = min(((int(one.bound), one.text) for one in bounds), default=(0, ""))
+    budget_ns, budget = _tightest(expectations, "latency.gateway")
+    cloud_budget_ns, cloud_budget = _tightest(expectations, "latency.cloud")
     gateways = tuple(
         GatewayInfo(
             g.name,
@@ -64,7 +60,36 @@ def ready(loaded: Loaded, world: World, expectations: list[Expectation], kinds: 
             Span(action.at_ns, -1 if action.until_ns is None else action.until_ns, action.verb, action.target)
             for action in sorted(spec.timeline, key=lambda one: (one.at_ns, one.verb, one.target))
         ),
+        _fleets(spec),
+        cloud_budget_ns,
+        cloud_budget,
     )
+
+
+def _tightest(expectations: list[Expectation], metric: str) -> tuple[int, str]:
+    """The tightest bound that is set to a latency, ns, and by which expectation; (0, ""): none is."""
+    bounds = [
+        one
+        for one in expectations
+        if one.metric == metric and one.operator in ("<", "<=") and one.unit == "ns"
+    ]
+    return min(((int(one.bound), one.text) for one in bounds), default=(0, ""))
+
+
+def _fleets(spec: WorldSpec) -> tuple[FleetInfo, ...]:
+    """Devices of a fleet mostly stand side by side: then it needs no list of them."""
+    members: list[list[int]] = [[] for _ in spec.fleets]
+    for i, device in enumerate(spec.devices):
+        members[device.fleet].append(i)
+    out = []
+    for name, some in zip(spec.fleets, members, strict=True):
+        if not some:
+            out.append(FleetInfo(name, (), "", ""))
+            continue
+        first, whole = spec.devices[some[0]], range(some[0], some[-1] + 1)
+        devices = whole if len(whole) == len(some) else tuple(some)
+        out.append(FleetInfo(name, devices, first.link, first.gateway))
+    return tuple(out)
 
 
 def _device(spec: WorldSpec, device: DeviceSpec) -> DeviceInfo:

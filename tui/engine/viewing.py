@@ -14,6 +14,7 @@ from twinloop.sim.model.spec import Action
 from twinloop.sim.snapshot import take
 from twinloop.tui.engine.expectation_view import expectation_view
 from twinloop.tui.engine.explored import CloserView, Wanted
+from twinloop.tui.engine.figures import LATENCY, Figures, Levels, Order
 from twinloop.tui.engine.messages import (
     EntriesView,
     InstanceRow,
@@ -33,6 +34,7 @@ def view(engine: Engine, look: Look) -> View:
     """As it is now."""
     world, watch = engine.world, engine.watch
     now, count = max(0, world.env.now), len(world.spec.devices)
+    over_time = watch.over_time
     paced = engine.mode == "playing" and engine.speed is not None
     meters = [
         (gateway.name, name, meter)
@@ -40,18 +42,19 @@ def view(engine: Engine, look: Look) -> View:
         for name, meter in gateway.machine.budget.meters.items()
     ]
     return View(
-        snapshot=take(world),
+        snapshot=take(world, each_device=False),
         mode=engine.mode,
         speed=float(engine.speed) if paced and engine.speed is not None else None,
         lag_ns=(engine.pacer.lag.percentile(990) or 0) if paced else 0,
-        verdicts=tuple(live_verdict(engine, one, i) for i, one in enumerate(engine.judge.judge())),
+        verdicts=tuple(
+            live_verdict(engine, one, i) for i, one in enumerate(engine.judge.judge(reasons=False))
+        ),
         log=watch.lines(look.line),
         carried_per_s=watch.carried.per_s(now),
         delivered_per_s=watch.delivered.per_s(now),
         restarts=tuple(gateway.supervisor.restarts for gateway in world.gateways),
         rows=tuple(watch.row(i) for i in look.rows if 0 <= i < count),
-        values=tuple(watch.values),
-        latency=watch.latency(),
+        latency=over_time.gateway.windows(),
         slowest=watch.slowest(),
         instances=tuple(
             InstanceRow(gateway, name, m.calls, m.fuel, m.cpu_ns, sum(m.faults.values()))
@@ -64,7 +67,8 @@ def view(engine: Engine, look: Look) -> View:
             spans=(*watch.spans, *(_span(action) for action, _ in engine.live.entries[engine.live.begun :])),
             left=world.timeline.left(),
         ),
-        wrong=watch.wrong(),
+        wrong=over_time.wrong(),
+        figures=_figures(engine, look),
         verdict=f"{engine.verdict}: {engine.broken}" if engine.broken else engine.verdict,
         digest=engine.digest() if engine.mode == "over" and not engine.broken else "",
         rewind=RewindView(
@@ -106,6 +110,23 @@ def live_verdict(engine: Engine, one: Judged, number: int) -> LiveVerdict:
     world = engine.world
     said = standing(one, world.spec, max(0, world.env.now), engine.mode == "over")
     return LiveVerdict(*said, number=number)
+
+
+def _figures(engine: Engine, look: Look) -> Figures:
+    """What costs something for each device, line or link only as far as it was asked for."""
+    watch = engine.watch
+    missed, lost = watch.each.by_fleet()
+    read_ns = [read_ns for _, _, read_ns in watch.values] if look.sort == "age" else []
+    order = watch.each.order(look.sort, read_ns)
+    budget_ns = engine.plan.budget_ns if look.levels == LATENCY else 0
+    return Figures(
+        missed,
+        lost,
+        watch.over_time.cloud.windows(),
+        None if order is None else Order(look.sort, order),
+        Levels(look.levels, watch.each.levels(look.levels, budget_ns), budget_ns) if look.levels else None,
+        watch.over_time.busy.loads() if look.loads else None,
+    )
 
 
 def _span(action: Action) -> Span:

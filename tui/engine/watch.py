@@ -21,20 +21,20 @@ from twinloop.sim.accounts.ledger import Row as Sample
 from twinloop.sim.gateway.poller import Poller
 from twinloop.sim.gateway.reader import Reader
 from twinloop.sim.gateway.slot import Slot
-from twinloop.sim.kernel.clock import Environment, Event
-from twinloop.sim.kernel.histogram import Histogram
+from twinloop.sim.kernel.clock import NEVER_NS, Environment, Event
 from twinloop.sim.kernel.trace import KINDS, Record
 from twinloop.sim.model.spec import Action
+from twinloop.sim.snapshot import SLOT_STATES
 from twinloop.sim.world import World
+from twinloop.tui.engine.each_device import EachDevice
 from twinloop.tui.engine.explored import DeviceView, Frame, Gone, Known, Slow
 from twinloop.tui.engine.messages import DeviceRow, LogLine, Span
+from twinloop.tui.engine.over_time import OverTime, window_ns
 from twinloop.tui.engine.rates import Rates
 from twinloop.tui.engine.standouts import StandOuts
 
 LOG_MAX = 2000
 """lines of the log"""
-WINDOWS_MAX = 300
-"""of latency over time: a run is cut into at most so many"""
 SLOWEST_MAX = 30
 FRAMES_MAX = 40
 HISTORY_MAX, HISTORY_MIN, HISTORY_ALL = 240, 16, 100_000
@@ -88,16 +88,13 @@ class Watch:
         """(when, what) of entries that an event has put on the timeline, those that have begun too"""
         world.timeline.on_due.append(self._is_due)
         self._history: list[deque[tuple[float, ...]]] = [deque(maxlen=depth) for _ in range(count)]
-        self._window_ns = max(1_000_000_000, world.spec.duration_ns // WINDOWS_MAX)
-        self._windows: dict[int, Histogram] = {}
-        self._wrong: dict[int, list[int]] = {}
-        """window -> points by fleet that were missed or lost"""
+        self.over_time, self.each = OverTime(world), EachDevice(world)
         self._slowest: list[tuple[int, int, Slow]] = []
         self._order = 0
         longest_ns = max((device.poll_ns for device in world.spec.devices), default=0)
         fleets = len(world.spec.fleets)
         fleet_of = [device.fleet for device in world.spec.devices]
-        self.standouts = StandOuts(self._window_ns, fleet_of, tuple(world.spec.fleets))
+        self.standouts = StandOuts(window_ns(world.spec.duration_ns), fleet_of, tuple(world.spec.fleets))
         self.carried, self.delivered = Rates(fleets, longest_ns), Rates(fleets, longest_ns)
         self._port: Tapped | None = None
         world.trace.sinks.append(self._took)
@@ -176,12 +173,18 @@ class Watch:
                 self._history[index].append(batch.values)
 
     def _carried(self, device: int, points: int, total_ns: int, due_ns: int) -> None:
-        window, fleet = due_ns // self._window_ns, self.standouts.fleet_of[device]
-        self._windows.setdefault(window, Histogram()).add(total_ns, points)
-        self.carried.add(fleet, self.world.env.now, points)
-        heap, key = self._slowest, window * self.standouts.count + fleet
+        over_time, now, worst = self.over_time, self.world.env.now, self.each.worst_ns
+        over_time.gateway.came(device, points, total_ns, due_ns)
+        if now >= over_time.busy.next_ns:
+            over_time.busy.read()
+        if total_ns > worst[device]:
+            worst[device] = total_ns
+        stand = self.standouts
+        fleet = stand.fleet_of[device]
+        self.carried.add(fleet, now, points)
+        heap, key = self._slowest, due_ns // stand.window_ns * stand.count + fleet
         among = len(heap) < SLOWEST_MAX or total_ns > heap[0][0]
-        if not among and total_ns <= self.standouts.least.get(key, -1):
+        if not among and total_ns <= stand.least.get(key, -1):
             return
         self._order += 1
         poller = next(
@@ -198,17 +201,19 @@ class Watch:
             heapreplace(heap, (total_ns, self._order, slow))
 
     def _never(self, device: int, points: int, due_ns: int) -> None:
-        self._windows.setdefault(due_ns // self._window_ns, Histogram()).never += points
+        self.over_time.gateway.never(device, points, due_ns)
+        self.each.worst_ns[device] = NEVER_NS
 
     def _ended(self, row: Sample, mask: int, end: End, cause: str) -> None:
+        busy = self.over_time.busy
+        if self.world.env.now >= busy.next_ns:
+            busy.read()
         if end is End.MISSED or end is End.LOST:
-            window = row.due_ns // self._window_ns
-            counts = self._wrong.get(window)
-            if counts is None:
-                counts = self._wrong[window] = [0] * len(self.world.spec.fleets)
-            counts[self.standouts.fleet_of[row.device]] += mask.bit_count()
+            points = mask.bit_count()
+            self.over_time.went_wrong(self.standouts.fleet_of[row.device], points, row.due_ns)
+            self.each.ended(row.device, points, end)
             self.standouts.gone(
-                Gone(row.device, row.k, row.due_ns, mask.bit_count(), end.value, cause, self.world.env.now)
+                Gone(row.device, row.k, row.due_ns, points, end.value, cause, self.world.env.now)
             )
         if end is End.MISSED:
             value, _, when = self.values[row.device]
@@ -219,27 +224,12 @@ class Watch:
         """Of the log, those that are younger."""
         return tuple(line for line in self.log if line.number > after)
 
-    def latency(self) -> tuple[tuple[int, int, int], ...]:
-        """(from, p50, p99) of each window; -1 where nothing was carried."""
-
-        def rank(histogram: Histogram, permille: int) -> int:
-            value = histogram.percentile(permille)
-            return -1 if value is None or value > histogram.max else value
-
-        return tuple(
-            (w * self._window_ns, rank(h, 500), rank(h, 990)) for w, h in sorted(self._windows.items())
-        )
-
     @property
     def spans(self) -> tuple[Span, ...]:
         """Entries that have begun, or that an event has brought about, with their ends."""
         return tuple(
             Span(at_ns, until_ns, verb, target) for (at_ns, verb, target), until_ns in self._begun.items()
         )
-
-    def wrong(self) -> tuple[tuple[int, tuple[int, ...]], ...]:
-        """(from, points by fleet that were missed or lost) of each window that has some."""
-        return tuple((w * self._window_ns, tuple(counts)) for w, counts in sorted(self._wrong.items()))
 
     def slowest(self) -> tuple[Slow, ...]:
         """The slowest first."""
@@ -277,9 +267,23 @@ class Watch:
 
     def row(self, index: int) -> DeviceRow:
         """One device of the table."""
+        value, status, read_ns = self.values[index]
         return DeviceRow(
-            index, self.faults(index), tuple(values[0] for values in list(self._history[index])[-SPARK_MAX:])
+            index,
+            self.faults(index),
+            tuple(values[0] for values in list(self._history[index])[-SPARK_MAX:]),
+            value,
+            status,
+            read_ns,
+            self.each.missed[index],
+            self.each.lost[index],
+            self._state(index),
         )
+
+    def _state(self, index: int) -> str:
+        """Of a device's driver: of a pair, of the one that leads."""
+        sending = [one for one in self._pollers.get(index, []) if one.pipeline.member.sends]
+        return sending[-1].slot.state if sending else SLOT_STATES[0]
 
     def select(self, index: int) -> None:
         """Keep this device's frames, and no other's."""

@@ -45,6 +45,8 @@ class Row:
     exceptions: int | None
     asked_ns: int | None
     faults: tuple[str, ...]
+    value: float | None = None
+    """of its first point"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +199,6 @@ def seen(plan: Plan, data: Any) -> Seen:
     due = tuple(_span(one) for one in _of(data, "due", list))
     counts = None if samples is None else _samples(samples)
     columns = _columns(plan, None if samples is None else samples)
-    values = [_number(one["value"]) for one in data["devices"]]
     late = data["clock"]
     return Seen(
         snapshot=_snapshot(plan, data, now, counts, columns),
@@ -216,10 +217,6 @@ def seen(plan: Plan, data: Any) -> Seen:
         delivered_per_s=(),
         restarts=(),
         rows=(),
-        values=tuple(
-            (value, 0, -1 if row.asked_ns is None else row.asked_ns)
-            for value, row in zip(values, served, strict=True)
-        ),
         latency=(),
         slowest=(),
         instances=(),
@@ -259,6 +256,7 @@ def _row(data: Any) -> Row:
         _maybe(data, "exceptions"),
         _maybe(data, "asked_ns"),
         tuple(clean(str(one)) for one in _of(data, "faults", list)),
+        _number(data["value"]),
     )
 
 

@@ -38,7 +38,7 @@ class ServedTable(FleetTable):
     ORDERS = ("device", "requests", "exceptions", "asked")
     SORTABLE = ("device", "protocol", "requests", "exceptions", "asked", "clients", "faults")
 
-    def _key(self, plan: Ready, view: View) -> Callable[[int], Any] | None:
+    def _sorted(self, plan: Ready, view: View, found: list[int]) -> list[int]:
         assert isinstance(view, Seen)
         served = view.served
         keys: dict[str, Callable[[int], Any]] = {
@@ -49,19 +49,20 @@ class ServedTable(FleetTable):
             "faults": lambda i: -len(served[i].faults),
             "protocol": lambda i: plan.devices[i].protocol,
         }
-        return keys.get(self._order)
+        key = keys.get(self._order)
+        return found if key is None else sorted(found, key=key)
 
     def _row(self, plan: Ready, view: View, i: int, more: Any, widths: tuple[int, ...]) -> Text:
         assert isinstance(plan, Plan)
         assert isinstance(view, Seen)
-        info, one, (value, _, _) = plan.devices[i], view.served[i], view.values[i]
+        info, one = plan.devices[i], view.served[i]
         token = _token(one, dict(view.snapshot.links).get(info.link, False))
         asked = "never" if one.asked_ns is None else time_text(max(0, view.snapshot.now_ns - one.asked_ns))
         cells = (
             token.sign,
             info.name,
             info.protocol,
-            number(value),
+            number(one.value),
             info.points[0][2],
             "-" if one.requests is None else asked,
             _known(one.requests),

@@ -8,9 +8,9 @@ Belongs here: which devices are shown, in which order, and their rows. Never: wh
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 from rich.console import Group
 from rich.text import Text
 from textual.widget import Widget
@@ -21,7 +21,7 @@ from twinloop.tui.drawing.text import count_text, number, row, sparkline, time_t
 if TYPE_CHECKING:
     from textual import events
 
-    from twinloop.tui.engine.messages import Ready, View
+    from twinloop.tui.engine.messages import DeviceRow, Ready, View
 
 ORDERS = ("device", "missed", "lost", "age")
 """columns that a key goes through; a click on a head sorts by any"""
@@ -31,7 +31,8 @@ WIDTHS, NARROW = (1, 16, 12, -10, 6, -8, -7, -6, 11, 12, 16), (1, 16, 0, -9, 4, 
 one has what is left"""
 SPARK_MAX = 24
 """values that the engine sends of each device"""
-STATES = ("down", "starting", "ready", "backoff", "quarantined")
+AHEAD = 5
+"""rows above and below those that are seen, of which the figures are asked for, too"""
 SORTABLE = ("device", "protocol", "age", "missed", "lost", "driver")
 
 
@@ -81,6 +82,8 @@ class FleetTable(Widget):
         self._lines: list[Text] = []
         self._chosen: tuple[tuple[int, ...], list[int], tuple[Any, ...]] = ((), [], ())
         """what was asked for last, by identity; what was found; and that again, so that it stays there"""
+        self._found: tuple[tuple[int, ...], list[int], tuple[Any, ...]] = ((), [], ())
+        """the same of what is searched for, in the order of the file"""
 
     # ---- which, in which order -------------------------------------------------------------------
     def chosen(self) -> list[int]:
@@ -94,30 +97,33 @@ class FleetTable(Widget):
         return self._chosen[1]
 
     def _find(self, plan: Ready, view: View) -> list[int]:
+        """Those that are wanted, kept until something else is; then in their order, if it is here."""
+        asked = plan, self.wanted
+        if self._found[0] != tuple(map(id, asked)):
+            self._found = tuple(map(id, asked)), self._search(plan), asked
+        found = self._sorted(plan, view, self._found[1])
+        return found[::-1] if self._turned else found
+
+    def _sorted(self, plan: Ready, view: View, found: list[int]) -> list[int]:
+        if self._order == "protocol":
+            return sorted(found, key=lambda i: plan.devices[i].protocol)
+        if view.figures.order is not None and view.figures.order.by == self._order:
+            figures = view.figures.order.figures[found]
+            found = np.asarray(found)[np.argsort(figures, kind="stable")].tolist()
+        return found
+
+    def _search(self, plan: Ready) -> list[int]:
         wanted = self.wanted
-        found = [
+        return [
             i
             for i, one in enumerate(plan.devices)
             if not wanted or wanted in one.name or wanted in one.fleet or wanted in one.protocol
         ]
-        key = self._key(plan, view)
-        if key is not None:
-            found.sort(key=key)
-        if self._turned:
-            found.reverse()
-        return found
 
-    def _key(self, plan: Ready, view: View) -> Callable[[int], Any] | None:
-        """What it is sorted by: the worst first; None: the order of the file."""
-        columns = view.snapshot.devices
-        keys: dict[str, Callable[[int], Any]] = {
-            "missed": lambda i: -int(columns.missed[i]),
-            "lost": lambda i: -int(columns.lost[i]),
-            "age": lambda i: view.values[i][2],
-            "protocol": lambda i: plan.devices[i].protocol,
-            "driver": lambda i: STATES[int(columns.state[i])],
-        }
-        return keys.get(self._order)
+    @property
+    def order(self) -> str:
+        """By which column it is sorted."""
+        return self._order
 
     def filter(self, wanted: str) -> None:
         """Only those with that in them."""
@@ -187,6 +193,11 @@ class FleetTable(Widget):
         shown, first = self._window()
         return tuple(shown[first : first + self._room])
 
+    def near(self) -> tuple[int, ...]:
+        """Those, and some above and below that a key may bring."""
+        shown, first = self._window()
+        return tuple(shown[max(0, first - AHEAD) : first + self._room + AHEAD])
+
     @property
     def _room(self) -> int:
         return max(1, self.size.height - 1)
@@ -238,25 +249,25 @@ class FleetTable(Widget):
                 cells.append((name + sign, size))
         return row(cells, "bold cyan")
 
-    def _row(self, plan: Ready, view: View, i: int, more: Any, widths: tuple[int, ...]) -> Text:
-        columns, now = view.snapshot.devices, view.snapshot.now_ns
-        device, (value, status, when) = plan.devices[i], view.values[i]
-        state = STATES[int(columns.state[i])]
-        faults = "" if more is None else ", ".join(more.faults)
-        token = _token(int(columns.lost[i]), state, status, faults)
-        cells = (
-            token.sign,
-            device.name,
-            device.protocol,
-            number(value),
-            device.points[0][2],
-            time_text(now - when) if when >= 0 else "-",
-            count_text(int(columns.missed[i])),
-            count_text(int(columns.lost[i])),
-            state,
-            faults,
-            "" if more is None or not widths[-1] else sparkline(more.history, widths[-1]),
-        )
+    def _row(self, plan: Ready, view: View, i: int, more: DeviceRow | None, widths: tuple[int, ...]) -> Text:
+        device, now = plan.devices[i], view.snapshot.now_ns
+        token, cells = OFF, (OFF.sign, device.name, device.protocol, "", device.points[0][2], *[""] * 6)
+        if more is not None:
+            faults = ", ".join(more.faults)
+            token = _token(more.lost, more.state, more.status, faults)
+            cells = (
+                token.sign,
+                device.name,
+                device.protocol,
+                number(more.value),
+                device.points[0][2],
+                time_text(now - more.read_ns) if more.read_ns >= 0 else "-",
+                count_text(more.missed),
+                count_text(more.lost),
+                more.state,
+                faults,
+                sparkline(more.history, widths[-1]) if widths[-1] else "",
+            )
         style = "" if token is GOOD else token.style
         line = row([one for one in zip(cells, widths, strict=True) if one[1]], style)
         line.stylize(token.style, 0, 1)

@@ -1,20 +1,37 @@
-"""Gateway: cores, memory, uplink, store, and who spends what.
+"""Gateway: cores, memory, uplink, store, who spends what, and how busy cores, lines and links were over time.
 
 Belongs here: those lines.
 """
 
 from __future__ import annotations
 
+import math
 import textwrap
 
 from rich.text import Text
 
 from twinloop.scenarios.text.words import number_of
 from twinloop.sim.snapshot import GatewayRow
+from twinloop.tui.drawing import plot
 from twinloop.tui.drawing.look import BAD as BAD_TOKEN
 from twinloop.tui.drawing.look import GOOD, LATE
-from twinloop.tui.drawing.text import BAD, DIM, HEAD, WARN, bar, count_text, fit, row, size_text, time_text
+from twinloop.tui.drawing.text import (
+    BAD,
+    DIM,
+    HEAD,
+    WARN,
+    bar,
+    beside,
+    count_text,
+    fit,
+    row,
+    size_text,
+    time_text,
+)
+from twinloop.tui.engine.figures import Load
 from twinloop.tui.engine.messages import GatewayInfo, Ready, View
+from twinloop.tui.screens import strip
+from twinloop.tui.screens.latency import shades
 
 SHARE_MIN = 16
 """cells that a bar needs to say anything"""
@@ -56,6 +73,47 @@ def components(plan: Ready, view: View, width: int, height: int) -> list[Text]:
     for text in dict.fromkeys(info.band for info in plan.gateways):
         out += [Text(line, style=DIM) for line in textwrap.wrap(text, width)]
     return _all_or_some(out, width, height)
+
+
+def load(plan: Ready, view: View, width: int, height: int, hand_at: float = math.nan) -> list[Text]:
+    """How busy cores, serial lines and links were, in % of the time: a curve each of those that were busiest;
+    what the others are stands below the heads if there is a line for it. ``hand_at``: the instant that is
+    spoken of, ns; NaN: the last one."""
+    found = view.figures.loads
+    if found is None or not found.from_ns:
+        return [Text("nothing yet", style=DIM)]
+    order = sorted(found.loads, key=lambda one: -max(one.shares))
+    curves = [
+        plot.Curve(_named(one), list(zip(found.from_ns, (100 * x for x in one.shares), strict=True)), i)
+        for i, one in enumerate(order[: plot.CURVES_MAX])
+    ]
+    at = hand_at if math.isfinite(hand_at) else float(found.from_ns[-1])
+    parts = []
+    for curve in curves:
+        value = plot.value_at(curve.values, at)
+        shown = f"{value:.3g} %" if math.isfinite(value) else "-"
+        parts.append(Text.assemble((curve.sign, curve.style), f" {curve.name} ", (shown, HEAD)))
+    left = len(order) - len(curves) + found.more
+    if left:
+        parts.append(Text(f"and {left} that were less busy", style=DIM))
+    parts.append(Text(f"at {strip.short_clock(round(at) // 10**9)}", style=DIM))
+    heads = beside(parts, width, max(1, height // 3))
+    now = max(0, view.snapshot.now_ns)
+    axes = plot.Axes(
+        0,
+        max(found.from_ns[-1], now, 1),
+        lambda value: f"{value:.3g} %",
+        lambda at_ns: strip.short_clock(at_ns // 10**9),
+        shades=shades(plan, view),
+        hand_ns=now,
+        from_zero=True,
+        hand_at=hand_at,
+    )
+    return [*heads, *plot.curves(curves, axes, width, height - len(heads))][:height]
+
+
+def _named(one: Load) -> str:
+    return f"{one.name} {one.kind}"
 
 
 def _all_or_some(out: list[Text], width: int, height: int) -> list[Text]:

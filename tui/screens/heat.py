@@ -1,82 +1,106 @@
-"""All devices at once: a cell each, fleet by fleet, by how its points end.
+"""All devices at once: a cell each, fleet by fleet: how its points end, its latency, or the quality of its
+values.
 
-Belongs here: those lines, and which device a cell is. Never: one device (screens/device.py).
+Belongs here: those lines, and which device a cell is. Never: one device (screens/device.py), the figures
+(engine/each_device.py). What isn't seen isn't made.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
 from rich.text import Text
 
 from twinloop.tui.drawing.look import BAD, GOOD, LATE, OFF
-from twinloop.tui.drawing.text import DIM, cells_text, fit
+from twinloop.tui.drawing.text import DIM, cells_text, fit, time_text
+from twinloop.tui.engine.figures import LATENCY, LEVELS, QUALITY, UNKNOWN, WRONG, Levels
 from twinloop.tui.engine.messages import Ready, View
 
 NAME = 12
-LEVELS = ((0.5, "█", BAD.style), (0.1, "▓", BAD.style), (0.01, "▒", LATE.style), (0.0, "░", LATE.style))
-"""share of a device's points that were missed or lost above which its cell looks so"""
-NONE = "·"
+_NONE, _SOME, _MORE, _MUCH, _MOST = (
+    ("·", GOOD.style),
+    ("░", LATE.style),
+    ("▒", LATE.style),
+    ("▓", BAD.style),
+    ("█", BAD.style),
+)
+_SHARES = ((_NONE, "none"), (_SOME, "some"), (_MORE, ">1 %"), (_MUCH, ">10 %"), (_MOST, ">50 %"))
+CELLS = {
+    WRONG: _SHARES,
+    QUALITY: _SHARES,
+    LATENCY: ((_NONE, "<½"), (_MORE, ">½"), (_MUCH, "beyond"), (_MOST, "never")),
+}
+"""what cells say -> the sign and the word of each level"""
+HEADS = {WRONG: "wrong", QUALITY: "not good", LATENCY: "worst"}
+MEANINGS = {
+    WRONG: "points that were missed or lost",
+    LATENCY: "their worst latency at the gateway",
+    QUALITY: "readings that were uncertain or bad",
+}
+
+
+def after(of: str) -> str:
+    """What cells say next when they say this now."""
+    return LEVELS[(LEVELS.index(of) + 1) % len(LEVELS)]
 
 
 def lines(plan: Ready, view: View, width: int, height: int) -> list[Text]:
     """A fleet begins a line of its own; what the cells mean stands below."""
-    cells = _cells(plan, view)
-    out = []
-    for line in _layout(plan, width):
-        name, devices = line
-        text = Text(fit(name, NAME), style="")
-        out.append(cells_text((cells[i] for i in devices), text))
-    legend = Text.assemble(
-        ("wrong: ", DIM), (NONE, GOOD.style), " none ", ("░", LATE.style), " some ",
-        ("▒", LATE.style), " >1 % ", ("▓", BAD.style), " >10 % ", ("█", BAD.style), " >50 %",
-    )  # fmt: skip
-    if len(out) > height - 1:
-        left = sum(len(devices) for _, devices in _layout(plan, width)[height - 2 :])
-        out = [*out[: height - 2], Text(f"and {left} more devices", style=DIM)]
-    return [*out, legend][:height]
+    levels = view.figures.levels or Levels(WRONG, bytes([UNKNOWN]) * len(plan.devices))
+    cells = [cell for cell, _ in CELLS[levels.of]]
+    signs = [*cells, *[(OFF.sign, OFF.style)] * (UNKNOWN + 1 - len(cells))]
+    whole = wanted(plan, width) - 1
+    room = height - 1 if whole <= height - 1 else max(0, height - 2)
+    out: list[Text] = []
+    shown = 0
+    for name, devices in _lines(plan, width):
+        if len(out) >= room:
+            break
+        shown += len(devices)
+        out.append(cells_text((signs[levels.by_device[i]] for i in devices), Text(fit(name, NAME), style="")))
+    if room < whole:
+        out.append(Text(f"and {len(plan.devices) - shown} more devices", style=DIM))
+    return [*out, _legend(levels)][:height]
+
+
+def _legend(levels: Levels) -> Text:
+    parts: list[tuple[str, str] | str] = [(f"{HEADS[levels.of]}: ", DIM)]
+    for (sign, style), word in CELLS[levels.of]:
+        parts += [(sign, style), f" {word} "]
+    if levels.of == LATENCY:
+        parts.append((f"of {time_text(levels.budget_ns)}" if levels.budget_ns else "of a poll period", DIM))
+    return Text.assemble(*parts)
 
 
 def wanted(plan: Ready, width: int) -> int:
     """Lines that show all devices."""
-    return len(_layout(plan, width)) + 1
+    room = max(1, width - NAME)
+    return 1 + sum(-(-len(fleet.devices) // room) for fleet in plan.fleets)
 
 
 def device_at(plan: Ready, width: int, x: int, y: int) -> int | None:
     """The device whose cell lies there."""
-    layout = _layout(plan, width)
-    if not 0 <= y < len(layout) or not NAME <= x < NAME + len(layout[y][1]):
-        return None
-    return layout[y][1][x - NAME]
+    for at, (_, devices) in enumerate(_lines(plan, width)):
+        if at == y:
+            return devices[x - NAME] if NAME <= x < NAME + len(devices) else None
+    return None
 
 
 def places(plan: Ready, width: int, height: int) -> list[tuple[int, int, int]]:
     """(device, x, y) of each cell that is shown."""
-    layout = _layout(plan, width)
-    shown = layout if len(layout) <= height - 1 else layout[: height - 2]
-    return [(index, NAME + i, y) for y, (_, some) in enumerate(shown) for i, index in enumerate(some)]
+    whole = wanted(plan, width) - 1
+    room = height - 1 if whole <= height - 1 else max(0, height - 2)
+    return [
+        (index, NAME + i, y)
+        for y, (_, some) in enumerate(islice(_lines(plan, width), room))
+        for i, index in enumerate(some)
+    ]
 
 
-def _cells(plan: Ready, view: View) -> list[tuple[str, str]]:
-    columns = view.snapshot.devices
-    wrong = (columns.missed + columns.lost).tolist()
-    out = []
-    for bad, due in zip(wrong, columns.due.tolist(), strict=True):
-        if not due:
-            out.append((OFF.sign, OFF.style))
-            continue
-        share = bad / due
-        found = next(((sign, style) for level, sign, style in LEVELS if share > level), None)
-        out.append(found or (NONE, GOOD.style))
-    return out
-
-
-def _layout(plan: Ready, width: int) -> list[tuple[str, list[int]]]:
+def _lines(plan: Ready, width: int) -> Iterator[tuple[str, Sequence[int]]]:
     """(the fleet's name on its first line, devices) of each line."""
     room = max(1, width - NAME)
-    fleets: dict[str, list[int]] = {}
-    for i, device in enumerate(plan.devices):
-        fleets.setdefault(device.fleet, []).append(i)
-    return [
-        (name if not start else "", some[start : start + room])
-        for name, some in fleets.items()
-        for start in range(0, len(some), room)
-    ]
+    for fleet in plan.fleets:
+        for start in range(0, len(fleet.devices), room):
+            yield fleet.name if not start else "", fleet.devices[start : start + room]

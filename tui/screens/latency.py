@@ -16,7 +16,7 @@ from twinloop.sim.accounts.latency import STAGES
 from twinloop.sim.kernel.histogram import NEVER
 from twinloop.tui.drawing import plot
 from twinloop.tui.drawing.look import BAD, GOOD
-from twinloop.tui.drawing.text import DIM, HEAD, row, time_text
+from twinloop.tui.drawing.text import DIM, HEAD, beside, row, time_text
 from twinloop.tui.engine.explored import Slow
 from twinloop.tui.engine.messages import Ready, View
 from twinloop.tui.screens import strip
@@ -27,44 +27,99 @@ FILLS = ("▒", "█", "▓", "▚", "░", "▞")
 TABLE = (("stage", 10), ("p50", -9), ("p95", -9), ("p99", -9))
 NAMES, NARROW = 16, 13
 """cells of a device's name"""
+ALL_WIDE, ALL_HIGH = 48, 8
+"""cells and lines from which all percentiles are drawn, and not p99 alone"""
 STACK_MIN = 10
 """cells of a sample's stages, below which they aren't drawn"""
 
 
-def over_time(plan: Ready, view: View, width: int, height: int) -> list[Text]:
-    """p99 of the gateway's latency, the tightest limit, and where something was wrong."""
-    windows = [(window[0], math.nan if window[2] < 0 else float(window[2])) for window in view.latency]
+def title(cloud: bool) -> str:
+    """Whose percentiles they are."""
+    return "Latency to the cloud" if cloud else "Latency at the gateway"
+
+
+def over_time(
+    plan: Ready, view: View, width: int, height: int, cloud: bool = False, hand_at: float = math.nan
+) -> list[Text]:
+    """p99, p95 and p50 of the latency at the gateway, or to the ``cloud``, where there is room for three; the
+    tightest limit, and where something was wrong. ``hand_at``: the instant that is spoken of, ns; NaN: the
+    last one that is known."""
+    some = curves(view, width, height, cloud)
     now = max(0, view.snapshot.now_ns)
-    known = [(at, value) for at, value in windows if math.isfinite(value)]
-    to_ns = until_ns(plan, view)
-    spans = {**dict.fromkeys(plan.spans), **dict.fromkeys(view.entries.spans)}
-    shades = tuple((one.at_ns, max(one.at_ns, one.until_ns)) for one in spans if one.at_ns <= now)
+    limit_ns, limit = (plan.cloud_budget_ns, plan.cloud_budget) if cloud else (plan.budget_ns, plan.budget)
     axes = plot.Axes(
         0,
-        to_ns,
+        until_ns(plan, view, cloud),
         time_text_of,
         lambda at_ns: strip.short_clock(at_ns // 10**9),
-        float(plan.budget_ns) if plan.budget_ns else math.nan,
-        shades,
+        float(limit_ns) if limit_ns else math.nan,
+        shades(plan, view),
         now,
         from_zero=True,
-        reddens="{" not in plan.budget,
+        reddens="{" not in limit,
+        hand_at=hand_at,
     )
-    said = (
-        f"{time_text(round(known[-1][1]))} at {strip.short_clock(known[-1][0] // 10**9)}"
-        if known
-        else "nothing yet"
-    )
-    of = re.search(r"\{.*\}", plan.budget)
-    limit = f", limit {time_text(plan.budget_ns)} {of[0] if of else ''}".rstrip() if plan.budget_ns else ""
-    head = Text.assemble(("p99 ", HEAD), (said, ""), (limit, DIM))
-    return [head, *plot.lines(windows, axes, width, height - 1)][:height]
+    said = heads(plan, some, width, height, cloud, hand_at)
+    return [*said, *plot.curves(some, axes, width, height - len(said))][:height]
 
 
-def until_ns(plan: Ready, view: View) -> int:
-    """Where the curve over time ends."""
+def curves(view: View, width: int, height: int, cloud: bool) -> list[plot.Curve]:
+    """p99, and p95 and p50 where there is room."""
+    windows = view.figures.cloud if cloud else view.latency
+    whole = width >= ALL_WIDE and height >= ALL_HIGH
+    ranks = (("p99", 3), ("p95", 2), ("p50", 1)) if whole else (("p99", 3),)
+    return [
+        plot.Curve(name, [(one[0], math.nan if one[at] < 0 else float(one[at])) for one in windows], number)
+        for number, (name, at) in enumerate(ranks)
+    ]
+
+
+def heads(
+    plan: Ready,
+    some: list[plot.Curve],
+    width: int,
+    height: int,
+    cloud: bool = False,
+    hand_at: float = math.nan,
+) -> list[Text]:
+    """The lines above the curves: what they say, and the limit."""
+    parts = _said(some, hand_at)
+    limit_ns, limit = (plan.cloud_budget_ns, plan.cloud_budget) if cloud else (plan.budget_ns, plan.budget)
+    if limit_ns:
+        of = re.search(r"\{.*\}", limit)
+        parts.append(Text(f"limit {time_text(limit_ns)} {of[0] if of else ''}".rstrip(), style=DIM))
+    return beside(parts, width, max(1, height // 6))
+
+
+def shades(plan: Ready, view: View) -> tuple[tuple[int, int], ...]:
+    """When something was wrong: (from, to) of what the timeline has done until now."""
+    spans = {**dict.fromkeys(plan.spans), **dict.fromkeys(view.entries.spans)}
     now = max(0, view.snapshot.now_ns)
-    return max(max(now, view.latency[-1][0]) if view.latency else plan.duration_ns, 1)
+    return tuple((one.at_ns, max(one.at_ns, one.until_ns)) for one in spans if one.at_ns <= now)
+
+
+def _said(curves: list[plot.Curve], hand_at: float) -> list[Text]:
+    """What each curve says, with its sign if there are several, and of when."""
+    known = [at for at, value in curves[0].values if math.isfinite(value)]
+    at = hand_at if math.isfinite(hand_at) else float(known[-1]) if known else math.nan
+    parts = []
+    for one in curves if math.isfinite(at) else []:
+        value = plot.value_at(one.values, at)
+        shown = time_text(round(value)) if math.isfinite(value) else "-"
+        sign = f"{one.sign} " if len(curves) > 1 else ""
+        parts.append(Text.assemble((sign, one.style), (one.name, HEAD), f" {shown}"))
+    if parts:
+        parts[-1].append(f" at {strip.short_clock(round(at) // 10**9)}")
+    else:
+        parts.append(Text.assemble(("p99", HEAD), " nothing yet"))
+    return parts
+
+
+def until_ns(plan: Ready, view: View, cloud: bool = False) -> int:
+    """Where the curves over time end."""
+    windows = view.figures.cloud if cloud else view.latency
+    now = max(0, view.snapshot.now_ns)
+    return max(max(now, windows[-1][0]) if windows else plan.duration_ns, 1)
 
 
 def time_text_of(value: float) -> str:

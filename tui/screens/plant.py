@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import numpy as np
 from rich.text import Text
 
 from twinloop.scenarios.text.words import number_of
@@ -94,11 +93,12 @@ def lines(plan: Ready, view: View, width: int, height: int) -> list[Text]:
 
 def wanted(plan: Ready) -> int:
     """Lines that show every fleet."""
-    blocks: dict[str, set[str]] = {}
-    for device in plan.devices:
-        blocks.setdefault(device.gateway, set()).add(device.fleet)
+    blocks: dict[str, int] = {}
+    for fleet in plan.fleets:
+        if fleet.devices:
+            blocks[fleet.gateway] = blocks.get(fleet.gateway, 0) + 1
     standby = [one.standby_of for one in plan.gateways if one.standby_of]
-    return len(blocks) + sum(max(len(fleets), 2, 1 + standby.count(name)) for name, fleets in blocks.items())
+    return len(blocks) + sum(max(fleets, 2, 1 + standby.count(name)) for name, fleets in blocks.items())
 
 
 def fleet_cells(width: int) -> int:
@@ -149,13 +149,9 @@ def _heads(columns: Columns) -> Text:
 
 # ---- what there is -------------------------------------------------------------------------------
 def _blocks(plan: Ready, view: View) -> list[Block]:
-    columns, snapshot = view.snapshot.devices, view.snapshot
+    snapshot = view.snapshot
     rows = {gateway.name: gateway for gateway in snapshot.gateways}
     infos = {gateway.name: gateway for gateway in plan.gateways}
-    names = {name: number for number, name in enumerate(dict.fromkeys(columns.fleets))}
-    of = np.fromiter((names[name] for name in columns.fleets), np.int64, len(columns.fleets))
-    counts, first = np.bincount(of), np.unique(of, return_index=True)[1]
-    missed, lost = np.bincount(of, columns.missed), np.bincount(of, columns.lost)
     troubles = active(plan, view)
     blocks: dict[str, Block] = {}
     for gateway in plan.gateways:
@@ -164,19 +160,20 @@ def _blocks(plan: Ready, view: View) -> list[Block]:
             leads = leader(plan, rows, gateway.name).name
             pair.sort(key=lambda name: name != leads)
             blocks[gateway.name] = Block([(infos[name], rows[name]) for name in pair])
-    for name, number in names.items():
-        device = plan.devices[int(first[number])]
+    for number, info in enumerate(plan.fleets):
+        if not info.devices:
+            continue
         fleet = Fleet(
-            name,
-            int(counts[number]),
-            int(missed[number]),
-            int(lost[number]),
+            info.name,
+            len(info.devices),
+            view.figures.missed[number],
+            view.figures.lost[number],
             view.carried_per_s[number],
-            device.link,
+            info.link,
             _wrong(view, number),
-            next((verb for target, verb in troubles.items() if target.partition("/")[0] == name), ""),
+            next((verb for target, verb in troubles.items() if target.partition("/")[0] == info.name), ""),
         )
-        blocks[device.gateway].links.setdefault(device.link, []).append(fleet)
+        blocks[info.gateway].links.setdefault(info.link, []).append(fleet)
     return list(blocks.values())
 
 

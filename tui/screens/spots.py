@@ -55,13 +55,15 @@ def stages(plan: Ready, view: View, width: int, height: int) -> list[Spot]:
     return out
 
 
-def curve(plan: Ready, view: View, width: int, height: int) -> list[Spot]:
-    """Each window of the gateway's latency over time; those that fall into one cell are one."""
-    to_ns, out = latency.until_ns(plan, view), list[Spot]()
-    starts = [window[0] for window in view.latency]
-    size_ns = min((b - a for a, b in pairwise(starts)), default=1_000_000_000)
+def curve(plan: Ready, view: View, width: int, height: int, cloud: bool = False) -> list[Spot]:
+    """Each window of the latency over time, at the gateway or to the ``cloud``; those that fall into one cell
+    are one."""
+    to_ns, out = latency.until_ns(plan, view, cloud), list[Spot]()
+    windows = view.figures.cloud if cloud else view.latency
+    above = len(latency.heads(plan, latency.curves(view, width, height, cloud), width, height, cloud))
+    size_ns = min((b[0] - a[0] for a, b in pairwise(windows)), default=1_000_000_000)
     first_ns = 0
-    for from_ns, _, p99 in view.latency:
+    for from_ns, _, _, p99 in windows:
         x = plot.place_of(from_ns, 0, to_ns, width)
         if not out or out[-1].x0 != x:
             first_ns = from_ns
@@ -70,7 +72,7 @@ def curve(plan: Ready, view: View, width: int, height: int) -> list[Spot]:
         when = strip.short_clock(from_ns // 10**9)
         says = f"p99 {time_text(p99)} at {when}, enter: its slowest samples"
         out.append(
-            Spot(ToWindow(-1, first_ns, from_ns + size_ns), says, 1, x, x + 1, height - 1 - AXIS_LINES)
+            Spot(ToWindow(-1, first_ns, from_ns + size_ns), says, above, x, x + 1, height - 1 - AXIS_LINES)
         )
     return out
 

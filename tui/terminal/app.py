@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, ClassVar
@@ -26,6 +26,7 @@ from twinloop.scenarios.text.errors import ScenarioError
 from twinloop.tui.drawing.pane import Pane
 from twinloop.tui.drawing.text import OK
 from twinloop.tui.engine.feed import Feed
+from twinloop.tui.engine.figures import WRONG
 from twinloop.tui.engine.messages import (
     Died,
     Do,
@@ -39,7 +40,7 @@ from twinloop.tui.engine.messages import (
     View,
     Wrong,
 )
-from twinloop.tui.screens import device, latency, sample
+from twinloop.tui.screens import device, heat, latency, sample
 from twinloop.tui.screens.closer import PAGES, Closer
 from twinloop.tui.screens.fleet_table import FleetTable
 from twinloop.tui.screens.trouble_form import TroubleForm
@@ -53,6 +54,15 @@ from twinloop.tui.terminal.prompt import Prompt
 
 LOG_LINES = 500
 """that a screen may show"""
+
+
+@dataclass
+class Shown:
+    """What panes show that can show several things: latency to the cloud, or at the gateway; what cells of
+    all devices say."""
+
+    cloud: bool = False
+    levels: str = WRONG
 
 
 class Twinloop(EditingApp, ExploringApp):
@@ -75,6 +85,7 @@ class Twinloop(EditingApp, ExploringApp):
         self.log_lines: list[LogLine] = []
         self.chosen, self.way = Chosen(), Way()
         self._rewound, self._drawn = Rewound(), Drawn()
+        self._shows = Shown()
         self._speed = SPEEDS.index(Fraction(1))
         self.prompt = Prompt(lambda: self.base if self.there else None)
         self.pace = Redraws()
@@ -134,11 +145,24 @@ class Twinloop(EditingApp, ExploringApp):
             self._took(reply)
         self.look_at_file()
         if self.plan is not None and not self.problem:
-            line = self.log_lines[-1].number if self.log_lines else 0
-            closer = self.way.closer.wanted(self.shown)
-            self.feed.look(Look(self.chosen.device, line, self._rows(), closer))
+            self.feed.look(self._look())
         self.pace.spent(time.perf_counter() - began)
         self.set_timer(self.pace.next_s(), self._tick)
+
+    def _look(self) -> Look:
+        """What is to be seen now; what costs more is only asked for where it is shown."""
+        last, shown = self.log_lines[-1].number if self.log_lines else 0, self.shown
+        levels = (
+            self._shows.levels if shown in ("overview", "fleet") and self.size.width >= layout.HUGE else ""
+        )
+        rows: tuple[int, ...] = ()
+        sort = ""
+        if shown == "fleet":
+            table = self.base.query_one(FleetTable)
+            rows, sort = table.near(), table.order
+        closer = self.way.closer.wanted(shown)
+        loads = shown in ("overview", "gateway")
+        return Look(self.chosen.device, last, rows, sort, levels, loads, closer)
 
     def spent(self, seconds: float) -> None:
         """On drawing a pane."""
@@ -159,8 +183,21 @@ class Twinloop(EditingApp, ExploringApp):
         """Which of its points."""
         return self.chosen.point
 
-    def _rows(self) -> tuple[int, ...]:
-        return self.base.query_one(FleetTable).seen() if self.shown == "fleet" else ()
+    @property
+    def cloud(self) -> bool:
+        """Is it the latency to the cloud that is shown?"""
+        return self._shows.cloud
+
+    def action_percentiles(self) -> None:
+        """The latency at the gateway, or to the cloud."""
+        self._shows.cloud = not self._shows.cloud
+        self.say(f"shown: {latency.title(self.cloud)}")
+        self.redraw()
+
+    def action_levels(self) -> None:
+        """What cells of all devices say."""
+        self._shows.levels = heat.after(self._shows.levels)
+        self.say(f"all devices by {heat.MEANINGS[self._shows.levels]}")
 
     def _took(self, reply: Reply) -> None:
         form = self.screen if isinstance(self.screen, TroubleForm) else None
@@ -231,6 +268,7 @@ class Twinloop(EditingApp, ExploringApp):
         titles = {"points": title, "fleet-points": title, "trend": trend, "fleet-trend": trend}
         titles |= {"sample-about": sample.title(self.plan, self.view, self.way.closer)}
         titles |= {"stages": latency.budget(self.plan), "fleet-table": "Fleet"}
+        titles |= dict.fromkeys(("p99", "percentiles"), latency.title(self.cloud))
         for name, text in titles.items():
             if self._drawn.titles.get(name) != text:
                 self._drawn.titles[name] = text

@@ -41,7 +41,8 @@ KEYS = (
     ("The plant", (
         ("i", "do something, by a form"), (":", "the same, typed"), ("w", "save as a scenario"),
         ("e", "edit the file"), ("r", "read the file again"), ("arrows", "choose a device, a point"),
-        ("/", "filter devices"), ("o", "sort them"),
+        ("/", "filter devices"), ("o", "sort them"), ("h", "all devices by something else"),
+        ("p", "latency of gateway or cloud"),
     )),
     ("The rest", (("d", "dark and light"), ("ctrl+p", "all commands by name"), ("q", "quit, with a report"))),
 )  # fmt: skip
@@ -110,6 +111,8 @@ BINDINGS = [
     Binding("r", "reload", "Read the scenario again", show=False),
     Binding("slash", "filter", "Filter devices", show=False),
     Binding("o", "sort", "Sort devices", show=False),
+    Binding("h", "levels", "What cells of all devices say", show=False),
+    Binding("p", "percentiles", "Latency at the gateway or to the cloud", show=False),
     Binding("up", "move(-1)", show=False),
     Binding("down", "move(1)", show=False),
     Binding("left", "point(-1)", show=False),

@@ -40,6 +40,9 @@ STRIP_LOW, STRIP_HIGH = 2, 10
 """lines of the strip in a low window, and at most in a high one"""
 WIDE, HUGE = 110, 180
 """cells of a window from which panes lie side by side, in two columns and in three"""
+LOAD = "Load of cores, lines and links"
+STAGES_LEAST, LOAD_LEAST = 12, 11
+"""lines that stages need, and that curves of the load are worth"""
 LEAST = 5
 """lines of a pane that is worth its border"""
 HIGH = 30
@@ -58,6 +61,11 @@ class Owner(TableOwner, Protocol):
 
     def instead(self, width: int) -> list[Text]:
         """What is to be said in place of a view; empty: there is one."""
+        ...
+
+    @property
+    def cloud(self) -> bool:
+        """Is it the latency to the cloud that is shown?"""
         ...
 
     def drawn(self, make: Make, width: int, height: int) -> list[Text]:
@@ -160,7 +168,7 @@ def _overview_wanted(plan: Ready, view: View, width: int, height: int) -> dict[s
         return {"plant": plant, "expect": expect, "p99": height - expect, "log": height - plant}
     all_devices = max(expect + 1, min(2 + heat.wanted(plan, width * 6 // 21), height // 2))
     plant = min(max(plant, all_devices + 1), height - LEAST)
-    return {
+    rows = {
         "plant": plant,
         "expect": expect,
         "heat": all_devices,
@@ -168,6 +176,12 @@ def _overview_wanted(plan: Ready, view: View, width: int, height: int) -> dict[s
         "where": height - all_devices,
         "log": height - plant,
     }
+    where = max(
+        STAGES_LEAST, plant - all_devices + 1
+    )  # the grid fills the log's place before that of the load
+    if height - all_devices - where >= LOAD_LEAST:
+        rows |= {"where": where, "busy": height - all_devices - where}
+    return rows
 
 
 def screens(owner: Owner) -> Iterator[Widget]:
@@ -192,13 +206,20 @@ def screens(owner: Owner) -> Iterator[Widget]:
 
         return pane(name, title, made, owner.click_point if make is device.points else None)
 
+    def percentiles(plan: Ready, view: View, w: int, h: int) -> list[Text]:
+        return latency.over_time(plan, view, w, h, owner.cloud)
+
+    def curve(plan: Ready, view: View, w: int, h: int) -> list[Spot]:
+        return spots.curve(plan, view, w, h, owner.cloud)
+
     yield Container(
         pane("plant", "Plant", overview.plant_lines, find=spots.fleets_and_gateways),
         pane("expect", "Expectations", overview.expectations, find=spots.expectations),
         HeatPane("heat", owner),
-        pane("p99", "Latency at the gateway", latency.over_time, find=spots.curve),
+        pane("p99", latency.title(False), percentiles, find=curve),
         pane("where", "Where the time goes", latency.stages, find=spots.stages),
         pane("log", "What happened", overview.log_lines),
+        pane("busy", LOAD, gateway.load),
         id="overview",
     )
     yield Container(
@@ -216,6 +237,7 @@ def screens(owner: Owner) -> Iterator[Widget]:
     )
     yield Container(
         pane("gateways", "Gateways", gateway.gateways),
+        pane("load", LOAD, gateway.load),
         pane("components", "Components", gateway.components, find=spots.components),
         pane("gateway-stages", "Where the time goes", latency.stages, find=spots.stages),
         pane("gateway-log", "What happened", overview.log_lines),
@@ -223,7 +245,7 @@ def screens(owner: Owner) -> Iterator[Widget]:
     )
     yield Container(
         pane("stages", "Stages", latency.stages, find=spots.stages),
-        pane("percentiles", "Latency at the gateway", latency.over_time, find=spots.curve),
+        pane("percentiles", latency.title(False), percentiles, find=curve),
         pane("slowest", "Slowest samples", latency.slowest, find=spots.slowest),
         id="latency",
     )

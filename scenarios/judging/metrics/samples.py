@@ -39,8 +39,7 @@ def _due(measures: Measures, expectation: Expectation) -> int:
         )
     ledger = measures.world.ledger
     if not measures.world.finished:
-        ended = ledger.ends.items()
-        return sum(points for (device, _, _), points in ended if devices is None or device in devices)
+        return ledger.count(devices=devices)
     return sum(ledger.due_of[d] for d in (range(len(ledger.names)) if devices is None else devices))
 
 

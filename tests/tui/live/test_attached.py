@@ -63,7 +63,7 @@ def test_what_nobody_knows_is_no_zero() -> None:
     one, two = view.served
     assert (one.requests, one.exceptions, one.connections, one.asked_ns) == (31, 4, 1, 9 * S)
     assert (two.requests, two.exceptions, two.connections, two.asked_ns) == (0, None, None, None)
-    assert [value for value, _, _ in view.values] == [2.5, None]
+    assert [one.value for one in view.served] == [2.5, None]
     assert view.samples is not None
     assert view.samples.cloud_ns == (5_000_000, -1, -1)
     assert [int(count) for count in view.snapshot.devices.lost] == [0, 3]
