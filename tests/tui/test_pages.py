@@ -83,9 +83,9 @@ def test_pages_hold_their_size(host: Host, file: Path) -> None:
         (closer.window, closer.window_spots),
         (closer.component, None),
         (sample.about, sample.about_spots),
-        (sample.way, None),
+        (sample.way, sample.way_spots),
         (sample.calls, sample.call_spots),
-        (sample.frames, None),
+        (sample.frames, sample.frame_spots),
     )
     for width, height in [(18, 3), *SIZES]:
         for make, find in pages:

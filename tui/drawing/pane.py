@@ -90,7 +90,7 @@ class Pane(Widget):
         number, last = self._cursor
         if last is None and found[0].upright:
             number = len(found) - 1  # a curve is begun at the clock's hand
-        if last is not None:
+        if last is not None and not (number < len(found) and found[number].target == last.target):
             number = next((i for i, one in enumerate(found) if one.target == last.target), number)
         number = max(0, min(number, len(found) - 1))
         return number, found[number]

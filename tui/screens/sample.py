@@ -23,6 +23,8 @@ WAY = (("stage", 10), ("from", -10), ("until", -10), ("took", -10))
 WHAT, WHAT_MIN = 22, 12
 """cells of what a piece says, and of a narrow window"""
 CALLS = (("role", 10), ("component", 16), ("gateway", 10), ("fuel", -9), ("cpu time", -9), ("began", -10))
+CALLS_WIDE, BESIDE = 76, ("gateway", "began")
+"""cells of a window that shows all of it, and what others leave out"""
 PROGRESS = 20
 """cells of a bar"""
 WRONG = ("missed", "lost", "evicted")
@@ -120,6 +122,31 @@ def way(plan: Ready, view: View, width: int, height: int, closer: Closer) -> lis
     return out[:height]
 
 
+def way_spots(plan: Ready, view: View, width: int, height: int, closer: Closer) -> list[Spot]:
+    """Each piece: the component that was at work, else the device."""
+    one = found(view, closer)
+    if one is None or one.waits:
+        return []
+    names = {call.role: call.component for call in one.calls}
+    out = []
+    for y, piece in enumerate(one.pieces[: height - 1], 1):
+        name = names.get(piece.stage)
+        device = plan.devices[one.asked.device].name
+        target = ToComponent(name) if name else ToDevice(one.asked.device)
+        says = f"enter: {name} on all gateways" if name else f"enter: {device}"
+        out.append(Spot(target, says, y, 0, width))
+    return out
+
+
+def frame_spots(plan: Ready, view: View, width: int, height: int, closer: Closer) -> list[Spot]:
+    """Each frame: its device."""
+    one = found(view, closer)
+    return [] if one is None else [
+        Spot(ToDevice(one.asked.device), f"enter: {plan.devices[one.asked.device].name}", y, 0, width)
+        for y in range(min(height, len(one.frames)))
+    ]  # fmt: skip
+
+
 def _look(stage: str) -> tuple[str, str]:
     """A stage's fill and colour; what comes after the verdict has one of its own."""
     return (FILLS[STAGES.index(stage)], COLOURS[STAGES.index(stage)]) if stage in STAGES else ("═", DIM)
@@ -137,15 +164,17 @@ def calls(plan: Ready, view: View, width: int, height: int, closer: Closer) -> l
         return [Text("...", style=DIM)]
     if not one.calls:
         return [Text("no component was called for it", style=DIM)]
-    rest = max(6, width - sum(abs(size) + 1 for _, size in CALLS))
-    out = [row([*CALLS, ("outcome", rest)], f"{HEAD} {DIM}")]
+    narrow = width < CALLS_WIDE
+    columns = [one for one in CALLS if not narrow or one[0] not in BESIDE]
+    rest = max(6, width - sum(abs(size) + 1 for _, size in columns))
+    out = [row([*columns, ("outcome", rest)], f"{HEAD} {DIM}")]
     for call in one.calls:
         good = call.outcome == "ok"
         cells = (
             call.role, call.component, call.gateway, count_text(call.fuel), time_text(call.cpu_ns),
             _since(call.begin_ns, one.asked.due_ns),
         )  # fmt: skip
-        sized = [(text, size) for text, (_, size) in zip(cells, CALLS, strict=True)]
+        sized = [(text, one[1]) for text, one in zip(cells, CALLS, strict=True) if one in columns]
         said = f"{GOOD.sign} ok" if good else f"{BAD.sign} {call.outcome}"
         out.append(row([*sized, (fit(said, rest), rest)], "" if good else BAD.style))
     return out[:height]

@@ -28,8 +28,8 @@ MEANINGS = {
 KEYS = (
     ("Screens", (
         ("1 to 6", "overview, fleet, device, gateway, latency, trouble"), ("?", "this page"),
-        ("tab", "into the next pane; shift+tab: the last"), ("enter", "what is behind the thing there"),
-        ("esc", "back; leave what asks something"),
+        ("tab", "a cursor into the next pane"), ("enter", "what is behind the thing there"),
+        ("esc", "back; leave what asks"),
     )),
     ("The clock", (
         ("space", "run and pause"), ("+ -", "faster, slower"), ("f", "run as fast as possible"),

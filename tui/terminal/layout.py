@@ -302,9 +302,9 @@ def _pages(owner: Owner) -> Iterator[Widget]:
     )
     yield Container(
         page("sample-about", "Sample", sample.about, sample.about_spots),
-        page("sample-way", "Its way", sample.way),
+        page("sample-way", "Its way", sample.way, sample.way_spots, 1),
         page("sample-calls", "Calls of components", sample.calls, sample.call_spots, 1),
-        page("sample-frames", "Frames", sample.frames),
+        page("sample-frames", "Frames", sample.frames, sample.frame_spots, 0),
         id="sample",
     )
     yield Container(page("component-about", "Component", closer.component), id="component")
