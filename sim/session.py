@@ -33,10 +33,11 @@ class Session:
         self.world.timeline.add(action)
         return action
 
-    def stamp(self, action: Action) -> Action:
-        """The action as a timeline would have it; it isn't on the world's yet."""
+    def stamp(self, action: Action, first_ns: int = 0) -> Action:
+        """The action as a timeline would have it, at the next instant or, where that is later, at
+        ``first_ns``; it isn't on the world's yet."""
         env = self.world.env
-        at_ns = after = max(env.now, 0) + 1
+        at_ns = after = max(env.now + 1, 1, first_ns)
         taken = [other.at_ns for other in self.stamped]
         # an entry of a file comes before whatever ends or begins then, this one would behind it
         while at_ns in taken or env.trouble_at(at_ns):

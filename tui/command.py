@@ -1,5 +1,6 @@
-"""``twinloop tui [SCENARIO] [--seed N] [--screenshot FILE [--at T] [--screen NAME] [--size WxH]]``, and
-``twinloop tui SCENARIO --web [--port N] [--bind ADDRESS] [--sessions N]``; found by its entry point.
+"""``twinloop tui [SCENARIO] [--seed N] [--beside PATH=VALUE]...``, with ``--screenshot FILE [--at T]
+[--screen NAME] [--size WxH]`` a picture, and ``twinloop tui SCENARIO --web [--port N] [--bind ADDRESS]
+[--sessions N]``; found by its entry point.
 
 Belongs here: the command line. Never: the application.
 """
@@ -47,6 +48,12 @@ def _parser() -> _Parser:
     )
     parser.add_argument("scenario", nargs="?", help="a scenario file or a shipped one's name; none: choose")
     parser.add_argument("--seed", type=_number(0, SEED_MAX), help="instead of the scenario's")
+    parser.add_argument(
+        "--beside",
+        action="append",
+        metavar="PATH=VALUE",
+        help="a second run beside it with this in place of the file's value; may be repeated",
+    )
     parser.add_argument(
         "--screenshot", type=Path, metavar="FILE", help="write a picture (SVG), without a terminal"
     )
@@ -133,6 +140,9 @@ def _run(given: argparse.Namespace) -> int:
                 raise ScenarioError(f"--{flag}", None, "", "goes with --screenshot")
     elif given.play is not None:
         raise ScenarioError("--play", None, "", "takes its pictures itself, by its step picture")
+    if given.beside is not None and (given.screenshot is not None or given.scenario is None):
+        why = "doesn't go with --screenshot; --play takes pictures of both runs"
+        raise ScenarioError("--beside", None, "", "needs a scenario" if given.screenshot is None else why)
     if given.scenario is None and (given.screenshot or given.play):
         raise ScenarioError("--screenshot" if given.screenshot else "--play", None, "", "needs a scenario")
     if given.scenario is None:
@@ -150,13 +160,14 @@ def _run(given: argparse.Namespace) -> int:
             given.size or "120x40",
         )
     if given.play is not None:
-        return _session(file, given.seed, given.play, given.size)
+        return _session(file, given.seed, given.play, given.size, _beside(file, given.beside))
     _require_terminal()
     from twinloop.tui.screens.choices import opened
     from twinloop.tui.terminal.app import Twinloop
 
+    beside = _beside(file, given.beside)
     opened(file)
-    return _ended(Twinloop(file, given.seed))
+    return _ended(Twinloop(file, given.seed, beside=beside))
 
 
 def _attach(given: argparse.Namespace) -> int:
@@ -187,6 +198,8 @@ def _ended(app: App[int]) -> int:
 
 
 def _web(given: argparse.Namespace) -> int:
+    if given.beside is not None:
+        raise ScenarioError("--beside", None, "", "doesn't go with --web; there the key c does it")
     for flag in ("screenshot", "at", "screen", "size", "play"):
         if getattr(given, flag) is not None:
             raise ScenarioError(
@@ -261,10 +274,27 @@ def _cells(size: str) -> tuple[int, int]:
     return wide, high
 
 
-def _session(file: Path, seed: int | None, session: Path, size: str | None) -> int:
+def _beside(file: Path, settings: list[str] | None) -> tuple[str, ...] | None:
+    """What is changed in the second run, checked as ``run --set`` does."""
+    if settings is None:
+        return None
+    from twinloop.scenarios.cli.finding import settings_of
+    from twinloop.scenarios.file.load import load
+
+    try:
+        load(file, settings_of(settings))
+    except ScenarioError as error:
+        name, with_ = error.file.replace("--set", "--beside"), error.beside.replace("--set", "--beside")
+        raise ScenarioError(name, error.line, error.path, error.text, with_) from error
+    return tuple(settings)
+
+
+def _session(
+    file: Path, seed: int | None, session: Path, size: str | None, beside: tuple[str, ...] | None
+) -> int:
     """In the terminal, if there is one and no size is asked for."""
     from twinloop.tui.terminal.session import play, read_session
 
     steps = read_session(session)
     seen = sys.stdin.isatty() and sys.stdout.isatty() and size is None
-    return play(file, seed, steps, None if seen else _cells(size or "120x40"))
+    return play(file, seed, steps, None if seen else _cells(size or "120x40"), beside)

@@ -13,6 +13,8 @@ from twinloop.sim.model.spec import WorldSpec
 
 OPEN = "OPEN"
 """what is said of an expectation that nothing has broken and that can't hold yet"""
+NOT_BEGUN = "not begun"
+"""what is said in place of a value while its phase is to come"""
 
 
 def standing(one: Judged, spec: WorldSpec, now_ns: int, over: bool) -> tuple[str, str, str]:
@@ -20,7 +22,7 @@ def standing(one: Judged, spec: WorldSpec, now_ns: int, over: bool) -> tuple[str
     and a count that is too low can still grow while the run goes on."""
     text, measured = one.expectation.text, measured_text(one)
     if not over and _starts_ns(one.expectation, spec) > now_ns:
-        return text, OPEN, "not begun"
+        return text, OPEN, NOT_BEGUN
     grows = one.expectation.statistic == "count" and one.expectation.operator in (">=", ">", "==")
     too_low = one.measured is not None and one.measured < one.expectation.bound
     if not over and grows and too_low and one.verdict is Verdict.FAIL:

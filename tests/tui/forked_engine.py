@@ -7,6 +7,7 @@ test_terminal.py, which do without this.
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import subprocess
 import sys
@@ -22,7 +23,7 @@ class Process:
     """As multiprocessing.Process, for the engine's alone."""
 
     def __init__(
-        self, target: Callable[..., None], args: tuple[Any, Any, Any], daemon: bool, name: str
+        self, target: Callable[..., None], args: tuple[Any, Any, Any, Any], daemon: bool, name: str
     ) -> None:
         assert target is main
         self._args = args
@@ -34,10 +35,10 @@ class Process:
         return self._forked
 
     def start(self) -> None:
-        connection, file, seed = self._args
+        connection, file, seed, settings = self._args
         self._forked = Forked(
             "tests.tui.forked_engine",
-            (file, "" if seed is None else str(seed)),
+            (file, "" if seed is None else str(seed), json.dumps(settings)),
             descriptors=[connection.fileno()],
         )
         del self._args
@@ -74,4 +75,9 @@ class Context:
 
 
 if __name__ == "__main__":
-    main(Connection(int(sys.argv[3])), sys.argv[1], int(sys.argv[2]) if sys.argv[2] else None)
+    main(
+        Connection(int(sys.argv[4])),
+        sys.argv[1],
+        int(sys.argv[2]) if sys.argv[2] else None,
+        json.loads(sys.argv[3]),
+    )

@@ -76,19 +76,19 @@ class Inline:
     """Behaves like a Feed; its engine plays one slice whenever it is listened to. In a thread, for a world
     may have an event loop of its own."""
 
-    def __init__(self, host: Host, file: Path, seed: int | None) -> None:
+    def __init__(self, host: Host, file: Path, seed: int | None, settings: tuple[str, ...] = ()) -> None:
         self.replies: list[Reply] = []
         self.sent: list[Command] = []
         self.engine: Engine | None = None
         self._thread = ThreadPoolExecutor(1)
-        self._run(self._begin, host, file, seed)
+        self._run(self._begin, host, file, seed, settings)
 
     def _run(self, what: Callable[..., None], *arguments: Any) -> None:
         self._thread.submit(what, *arguments).result()
 
-    def _begin(self, host: Host, file: Path, seed: int | None) -> None:
+    def _begin(self, host: Host, file: Path, seed: int | None, settings: tuple[str, ...]) -> None:
         try:
-            self.engine = Engine(host, file, seed)
+            self.engine = Engine(host, file, seed, settings=settings)
             self.replies.append(self.engine.plan)
         except (ScenarioError, HostLimitError) as error:
             self.replies.append(Refused(str(error)))
@@ -132,8 +132,8 @@ class Inline:
         self._thread.shutdown()
 
 
-def inline(host: Host) -> Callable[[Path, int | None], Feed]:
-    return cast("Callable[[Path, int | None], Feed]", lambda file, seed: Inline(host, file, seed))
+def inline(host: Host) -> Callable[..., Feed]:
+    return cast("Callable[..., Feed]", lambda *given: Inline(host, *given))
 
 
 async def until(pilot: Any, holds: Callable[[], bool]) -> None:
@@ -148,15 +148,17 @@ def with_app(
     file: Path,
     body: Callable[[Twinloop, Any], Awaitable[None]],
     size: tuple[int, int] = (100, 30),
-    start: Callable[[Path, int | None], Feed] = Feed,
+    start: Callable[..., Feed] = Feed,
+    beside: tuple[str, ...] | None = None,
 ) -> Twinloop:
-    app = Twinloop(file, None, start)
+    app = Twinloop(file, None, start, beside)
 
     async def all_of_it() -> None:
         async with app.run_test(size=size) as pilot:
             await until(pilot, lambda: app.view is not None or bool(app.problem))
             await body(app, pilot)
         assert not app.feed.alive, "the engine ends with the screen"
+        assert app.companion is None
 
     asyncio.run(all_of_it())
     return app

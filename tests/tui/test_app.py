@@ -22,6 +22,9 @@ from twinloop.sim.world import World
 from twinloop.tui.command import command
 from twinloop.tui.drawing.pane import Pane
 from twinloop.tui.engine.messages import Do, Pause, Play, Rewind, RunTo, RunUntil, Save, StepEvent
+from twinloop.tui.screens.favourite_list import FavouriteList
+from twinloop.tui.screens.finding.log_kinds import LogKinds
+from twinloop.tui.screens.finding.search_box import SearchBox
 from twinloop.tui.screens.fleet_table import FleetTable
 from twinloop.tui.screens.kind_chooser import KindChooser
 from twinloop.tui.screens.trouble_form import TroubleForm
@@ -102,11 +105,15 @@ def test_every_key_does_what_it_says(host: Host, file: Path, monkeypatch: pytest
         await press("escape")
         await press("w")
         assert await press("enter") == Save(str(file.with_name("seen-live.yaml")))
-        for i, name in enumerate(PANES[:6], 1):
+        for i, name in enumerate(PANES[:7], 1):
             await press(str(i))
             assert app.shown == name
         await press("question_mark")
         assert app.shown == "help"
+        await press("end")
+        assert "quit, with a report" in text_of(app)
+        await press("home", "down", "up")
+        assert app.moved["help"] == 0
         await press("2", "down", "down", "enter")
         assert (app.shown, app.chosen.device) == ("device", 2)
         await press("right", "down", "left", "up", "right")
@@ -125,6 +132,21 @@ def test_every_key_does_what_it_says(host: Host, file: Path, monkeypatch: pytest
         assert [app.plan.devices[i].name for i in app.base.query_one(FleetTable).chosen()] == ["tanks/1"]  # type: ignore[union-attr]
         await press("2", "h", "p")
         assert (app._shows.levels, app.cloud) == ("latency", True)
+        await press("pagedown", "pageup", "end")
+        assert app.chosen.device == 6
+        await press("home", "slash")
+        await typed("")
+        await press("7", "slash")
+        await typed("cloud")
+        assert app.reader.wanted == "cloud"
+        for key, box in (("k", LogKinds), ("ctrl+f", SearchBox), ("v", FavouriteList)):
+            await press(key)
+            assert isinstance(app.screen, box)
+            await press("escape")
+        await press("8")
+        assert "c puts one beside this one" in app.prompt.said[0]
+        await press("c", "escape")
+        assert not app.is_beside
         theme = app.theme
         await press("o", "d")
         assert app.theme != theme

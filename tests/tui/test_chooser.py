@@ -18,13 +18,6 @@ from twinloop.tui.screens.choices import HERE, OTHERS, RECENT, SUBJECTS, Choice,
 from twinloop.tui.terminal.chooser import Chooser
 
 
-@pytest.fixture(autouse=True)
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Nothing was opened before, and the user's own list isn't touched."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    return tmp_path / "state"
-
-
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """A short list, so that no file is read."""

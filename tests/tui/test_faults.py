@@ -141,7 +141,7 @@ class Breaks:
 
     return_code = 1
 
-    def __init__(self, file: Path, seed: int | None) -> None:
+    def __init__(self, file: Path, seed: int | None, beside: tuple[str, ...] | None) -> None:
         pass
 
     def run(self) -> None:

@@ -54,6 +54,8 @@ class Axes:
     style: str = "cyan"
     hand_at: float = math.nan
     """where values are read (``value_at``), as ``from_ns``; NaN: nowhere"""
+    alongside: tuple[float, ...] = ()
+    """values of another curve that is drawn on the same scale"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,7 @@ def curves(some: Sequence[Curve], axes: Axes, width: int, height: int) -> list[T
     if wide < 8 or high < 2 or not known:
         said = "nothing yet" if not known else "a larger window shows the curve"
         return [Text(said, style=DIM)][:height]
-    low, high_value = _span(known, axes)
+    low, high_value = _span([*known, *axes.alongside], axes)
     place = _placed(low, high_value, high * 4)
     drawn = [(one.style if one.number else axes.style, _dots(one, axes, place, wide, high)) for one in some]
     labels = _labels(low, high_value, place, high, axes.show)

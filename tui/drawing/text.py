@@ -46,6 +46,17 @@ def cells_text(cells: Iterable[tuple[str, str]], into: Text | None = None) -> Te
     return out
 
 
+def part(lines: Sequence[Text], first: int, height: int) -> list[Text]:
+    """Those from ``first`` on that there is room for; below them how many more there are."""
+    if len(lines) <= height:
+        return list(lines)
+    first = min(first, len(lines) - height)
+    left = len(lines) - first - height
+    if not left:
+        return list(lines[first:])
+    return [*lines[first : first + height - 1], Text(f"{left + 1} more lines: down, page down", style=DIM)]
+
+
 def time_text(ns: int) -> str:
     """An instant or a length, -1 for unknown, NEVER for never."""
     return "-" if ns == -1 else "never" if ns >= NEVER else show_duration(ns)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any
 from twinloop.components.host.host import Host
 from twinloop.scenarios.file.load import Loaded, load
 from twinloop.scenarios.file.save import save
+from twinloop.scenarios.file.settings import parse_setting
 from twinloop.scenarios.judging.thresholds import Judge, read_expectations
 from twinloop.scenarios.judging.verdict import Verdict
 from twinloop.scenarios.planning.entries import NAME as ENTRY
@@ -84,12 +85,19 @@ class Goal:
 
 
 class Engine:
-    """One scenario and the world that plays it. ``marks``: in a process that may fork. Raises ScenarioError
-    when it can't be run."""
+    """One scenario and the world that plays it. ``marks``: in a process that may fork; ``settings``: what is
+    set in the scenario, each as PATH=VALUE. Raises ScenarioError when it can't be run."""
 
-    def __init__(self, host: Host, file: Path, seed: int | None, marks: Marks | None = None) -> None:
+    def __init__(
+        self,
+        host: Host,
+        file: Path,
+        seed: int | None,
+        marks: Marks | None = None,
+        settings: Sequence[str] = (),
+    ) -> None:
         self.host, self.marks = host, marks
-        self.loaded = load(file)
+        self.loaded = load(file, [parse_setting(text) for text in settings])
         spec = Planner(self.loaded, host, seed).world()
         self.spec = replace(
             spec,
@@ -253,9 +261,10 @@ class Engine:
         now = max(self.world.env.now, 0)
         if now >= self.spec.duration_ns:
             return Wrong("nothing is due any more: a timeline ends with the run")
+        first_ns = max(now + 1, command.at_ns)
         if action.until_ns is not None:
-            action = replace(action, until_ns=now + 1 + action.until_ns)
-        action = self.session.stamp(action)
+            action = replace(action, until_ns=first_ns + action.until_ns)
+        action = self.session.stamp(action, first_ns)
         self.live.entries.append((action, stamped(entry, action.at_ns)))
         return Done(f"{verb} {entry[verb]} at {action.at_ns / 1e9:.6f} s")
 

@@ -20,13 +20,13 @@ QUIT_S = 5.0
 
 class Feed:
     """One engine. ``take`` what it has said; ``look`` asks for a view, unless one is on its way. ``close``
-    it."""
+    it. ``settings``: what is set in the scenario, each as PATH=VALUE."""
 
-    def __init__(self, file: Path, seed: int | None) -> None:
+    def __init__(self, file: Path, seed: int | None, settings: tuple[str, ...] = ()) -> None:
         context = multiprocessing.get_context("spawn")
         self._near, far = context.Pipe()
         self._process = context.Process(
-            target=main, args=(far, str(file), seed), daemon=True, name="twinloop engine"
+            target=main, args=(far, str(file), seed, settings), daemon=True, name="twinloop engine"
         )
         self._process.start()
         far.close()

@@ -59,9 +59,11 @@ class Rewind:
 
 @dataclass(frozen=True, slots=True)
 class Do:
-    """An entry of a timeline, now: as a mapping, without times but ``for``."""
+    """An entry of a timeline, now: as a mapping, without times but ``for``. ``at_ns``: at that instant, where
+    it is still to come (-1: at the next one)."""
 
     entry: dict[str, Any]
+    at_ns: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,11 +222,16 @@ class LogLine:
 
 @dataclass(frozen=True, slots=True)
 class LiveVerdict:
-    """An expectation as it stands now; ``verdict``: that of the run so far, or OPEN (report/standing.py)."""
+    """An expectation as it stands now; ``verdict``: that of the run so far, or OPEN
+    (report/standing.py). ``value``: what was
+    measured, in ``unit`` (and of a point in ``point_unit``); None: no data."""
 
     text: str
     verdict: str
     measured: str
+    value: float | None = None
+    unit: str = ""
+    point_unit: str = ""
     number: int = -1
     """in the file's order"""
 
@@ -285,6 +292,8 @@ class EntriesView:
     """all that have begun, or that an event or somebody at the keys has brought about"""
     left: tuple[int, ...]
     """how often each of the plan's reactions may still happen, in their order"""
+    given: tuple[dict[str, Any], ...] = ()
+    """those of ``stamped`` as mappings, without their instants"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 import sys
 import traceback
+from collections.abc import Sequence
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -23,19 +24,24 @@ from twinloop.tui.engine.messages import Command, Died, FinalReport, Look, Quit,
 from twinloop.tui.engine.viewing import view
 
 
-def main(connection: Connection, file: str, seed: int | None) -> None:
-    """The process: until Quit, or until nobody is at the other end any more."""
+def main(connection: Connection, file: str, seed: int | None, settings: Sequence[str] = ()) -> None:
+    """The process: until Quit, or until nobody is at the other end any more. ``settings``: what is set in the
+    scenario, each as PATH=VALUE."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the screen's business
     if possible():
-        sys.exit(root(lambda folder, lifeline: play(connection, file, seed, Marks(folder, lifeline))))
-    sys.exit(play(connection, file, seed, None))
+        sys.exit(
+            root(lambda folder, lifeline: play(connection, file, seed, Marks(folder, lifeline), settings))
+        )
+    sys.exit(play(connection, file, seed, None, settings))
 
 
-def play(connection: Connection, file: str, seed: int | None, marks: Marks | None) -> int:
+def play(
+    connection: Connection, file: str, seed: int | None, marks: Marks | None, settings: Sequence[str]
+) -> int:
     """Load, say what there is, serve; the exit code."""
     host = Host(threads=marks is None)
     try:
-        engine = Engine(host, Path(file), seed, marks)
+        engine = Engine(host, Path(file), seed, marks, settings)
         connection.send(engine.plan)
         serve(engine, connection)
     except (ScenarioError, HostLimitError) as error:

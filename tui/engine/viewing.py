@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from twinloop.scenarios.report.standing import standing
+from twinloop.scenarios.report.standing import NOT_BEGUN, standing
 from twinloop.sim.kernel.invariants import InvariantError
 from twinloop.sim.model.spec import Action
 from twinloop.sim.snapshot import take
@@ -66,6 +66,10 @@ def view(engine: Engine, look: Look) -> View:
             due=tuple(one for one in watch.due if one[0] > world.env.now),
             spans=(*watch.spans, *(_span(action) for action, _ in engine.live.entries[engine.live.begun :])),
             left=world.timeline.left(),
+            given=tuple(
+                {key: value for key, value in entry.items() if key != "at"}
+                for _, entry in engine.live.entries
+            ),
         ),
         wrong=over_time.wrong(),
         figures=_figures(engine, look),
@@ -109,7 +113,9 @@ def live_verdict(engine: Engine, one: Judged, number: int) -> LiveVerdict:
     """How one expectation stands at this moment."""
     world = engine.world
     said = standing(one, world.spec, max(0, world.env.now), engine.mode == "over")
-    return LiveVerdict(*said, number=number)
+    if said[2] == NOT_BEGUN:
+        return LiveVerdict(*said, number=number)
+    return LiveVerdict(*said, one.measured, one.unit, one.expectation.bound_unit, number)
 
 
 def _figures(engine: Engine, look: Look) -> Figures:

@@ -6,7 +6,7 @@ Belongs here: which panes there are, and what keys say. Never: lines (panes.py),
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,7 +16,7 @@ from textual.widget import Widget
 
 from twinloop.tui.drawing.look import BAD, GOOD, LATE
 from twinloop.tui.drawing.pane import Pane
-from twinloop.tui.drawing.text import DIM, HEAD, WARN, clock_text, fit, time_text
+from twinloop.tui.drawing.text import DIM, HEAD, WARN, clock_text, fit, part, time_text
 from twinloop.tui.engine.feed import Feed
 from twinloop.tui.engine.messages import Ready, View
 from twinloop.tui.live import panes
@@ -24,10 +24,11 @@ from twinloop.tui.live.facts import Seen
 from twinloop.tui.live.feed import READ_ONLY, Address, LiveFeed
 from twinloop.tui.live.table import ServedTable
 from twinloop.tui.screens import device, overview, trouble
+from twinloop.tui.screens.targets import ToDevice, ToFleet, ToGateway
 from twinloop.tui.terminal import head
 from twinloop.tui.terminal.app import Twinloop
 from twinloop.tui.terminal.keys import ABOUT, KEYS, help_lines
-from twinloop.tui.terminal.layout import Make
+from twinloop.tui.terminal.layout import LogPane, Make
 from twinloop.tui.terminal.pace import LATE_NS
 
 
@@ -91,12 +92,16 @@ class Attached(Twinloop):
             pane("trouble-log", "What happened", overview.log_lines),
             id="trouble",
         )
+        yield Container(LogPane(self), id="log-screen")
         yield Container(
-            Pane(
-                "keys", "Keys", lambda w, _: [Text(READ_ONLY, style=WARN), *help_lines(KEYS, w)], self.spent
-            ),
+            Pane("keys", "Keys", self._help, self.spent),
             Pane("about", "What it means", lambda w, _: help_lines(ABOUT, w), self.spent),
             id="help",
+        )
+
+    def _help(self, width: int, height: int) -> list[Text]:
+        return part(
+            [Text(READ_ONLY, style=WARN), *help_lines(KEYS, width)], self.moved.get("help", 0), height
         )
 
     def _points(self, name: str) -> Pane:
@@ -149,7 +154,21 @@ class Attached(Twinloop):
     action_play = action_step_event = action_step = action_faster = _in_other_hands
     action_flat_out = action_run_until = action_go_to = action_entry = _in_other_hands
     action_rewind = action_undo = action_beginning = move_to = _in_other_hands
-    action_do = action_type = action_save = _in_other_hands
+    action_do = action_type = action_save = action_edit = action_favourites = _in_other_hands
+    action_beside = action_show_beside = _in_other_hands
+
+    def _unseen(self) -> None:
+        """What would show figures of a gateway of ours."""
+        self.say("your gateway isn't seen from here: there is nothing of the kind to show", WARN)
+
+    action_levels = action_percentiles = _unseen
+
+    def open_target(self, target: Hashable) -> None:
+        """Devices and their table are there; what lies behind other figures is in a run."""
+        if isinstance(target, ToDevice | ToFleet | ToGateway):
+            super().open_target(target)
+        else:
+            self._unseen()
 
 
 def _state(view: Seen) -> list[tuple[str, str]]:

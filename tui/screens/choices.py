@@ -6,7 +6,6 @@ Belongs here: finding and describing them, and remembering what was opened. Neve
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,9 +15,11 @@ from twinloop.scenarios.file.load import LIBRARY, known_as, library_names, load
 from twinloop.scenarios.text.document import SUFFIXES, looks_like_a_scenario
 from twinloop.scenarios.text.errors import ScenarioError
 from twinloop.scenarios.text.words import number_of
+from twinloop.tui.screens import memory
 
 RECENT_MAX, HERE_MAX, DEPTH_MAX = 8, 200, 2
 """scenarios that are remembered; files of a folder that are looked at, and folders below it"""
+OPENED = "opened.json"
 RECENT, HERE = "Opened lately", "In this folder"
 SUBJECTS = (
     ("First steps", ("quickstart", "hundred-sensors", "uplink-outage", "chaos-and-heal", "heal-but-stuck")),
@@ -107,15 +108,10 @@ def files_in(folder: Path) -> list[Path]:
 
 
 # ---- what was opened -----------------------------------------------------------------------------
-def _memory() -> Path:
-    state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-    return Path(state) / "twinloop" / "opened.json"
-
-
 def recent() -> list[Path]:
     """Files that were opened lately, the last one first; none where nothing was kept."""
     try:
-        kept = json.loads(_memory().read_text(encoding="utf-8"))
+        kept = memory.read(OPENED)
     except (OSError, ValueError):
         return []
     return [Path(one) for one in kept if isinstance(one, str)][:RECENT_MAX] if isinstance(kept, list) else []
@@ -125,5 +121,4 @@ def opened(file: Path) -> None:
     """Remember it. A machine where that can't be written has no list, which is no reason not to open it."""
     kept = [file.resolve(), *(one for one in recent() if one != file.resolve())][:RECENT_MAX]
     with contextlib.suppress(OSError):
-        _memory().parent.mkdir(parents=True, exist_ok=True)
-        _memory().write_text(json.dumps([str(one) for one in kept]), encoding="utf-8")
+        memory.write(OPENED, [str(one) for one in kept])

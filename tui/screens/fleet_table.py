@@ -21,7 +21,7 @@ from twinloop.tui.drawing.text import count_text, number, row, sparkline, time_t
 if TYPE_CHECKING:
     from textual import events
 
-    from twinloop.tui.engine.messages import DeviceRow, Ready, View
+    from twinloop.tui.engine.messages import DeviceInfo, DeviceRow, Ready, View
 
 ORDERS = ("device", "missed", "lost", "age")
 """columns that a key goes through; a click on a head sorts by any"""
@@ -65,7 +65,7 @@ class TableOwner(Protocol):
 
 
 class FleetTable(Widget):
-    """``wanted``: what names, fleets or protocols must have in them."""
+    """``wanted``: what names, fleets, protocols, links or gateways must have in them."""
 
     DEFAULT_CSS = "FleetTable { width: 1fr; height: 1fr; }"
     HEADS: tuple[str, ...] = HEADS
@@ -117,7 +117,7 @@ class FleetTable(Widget):
         return [
             i
             for i, one in enumerate(plan.devices)
-            if not wanted or wanted in one.name or wanted in one.fleet or wanted in one.protocol
+            if not wanted or any(wanted in text for text in _texts(one))
         ]
 
     @property
@@ -278,6 +278,11 @@ class FleetTable(Widget):
             line.pad_right(max(0, self.size.width - line.cell_len))
             line.stylize("reverse")
         return line
+
+
+def _texts(device: DeviceInfo) -> tuple[str, ...]:
+    """In which a filter looks."""
+    return device.name, device.fleet, device.protocol, device.link, device.gateway
 
 
 def _token(lost: int, state: str, status: int, faults: str) -> Token:

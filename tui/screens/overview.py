@@ -11,9 +11,10 @@ from rich.text import Text
 
 from twinloop.tui.drawing.look import BAD as BAD_TOKEN
 from twinloop.tui.drawing.look import VERDICTS
-from twinloop.tui.drawing.text import BAD, DIM, HEAD, OK, WARN, clock_text, fit, time_text
+from twinloop.tui.drawing.text import DIM, HEAD, clock_text, fit, time_text
 from twinloop.tui.engine.messages import LiveVerdict, Ready, View
 from twinloop.tui.screens import plant
+from twinloop.tui.screens.finding.log import token_of
 
 MEASURED = 12
 """cells of a measured value"""
@@ -21,6 +22,8 @@ MEASURED = 12
 
 TOGETHER_NS = 100_000_000
 """between two lines of the log that may be one"""
+LATEST = 500
+"""lines of the log's end that are looked at; the log's own screen has all"""
 
 
 def plant_lines(plan: Ready, view: View, width: int, height: int) -> list[Text]:
@@ -132,15 +135,8 @@ def log_lines(plan: Ready, view: View, width: int, height: int) -> list[Text]:
     out: list[Text] = []
     room = max(10, width - 25)
     for at_ns, kind, text in _together(view)[-height:]:
-        style = (
-            OK
-            if text.endswith((" heal", "up"))
-            else BAD
-            if "crash" in text or "fault" in kind
-            else WARN
-            if kind in ("link", "trouble", "limit", "breach")
-            else ""
-        )
+        token = token_of(kind, text)
+        style = "" if token is None else token.style
         for i, part in enumerate(textwrap.wrap(text, room) or [""]):
             head = fit(clock_text(at_ns), 14) + fit(kind, 10) if not i else " " * 24
             out.append(Text.assemble((head, DIM), (fit(part, room), style)))
@@ -151,7 +147,7 @@ def _together(view: View) -> list[tuple[int, str, str]]:
     """(when, kind, words); of neighbours that differ in one word only, how many they are."""
     out: list[tuple[int, str, str]] = []
     known: list[tuple[list[str], int]] = []
-    for line in view.log:
+    for line in view.log[-LATEST:]:
         words = line.text.split()
         last = out[-1] if out else (-1, "", "")
         near = 0 <= line.at_ns - last[0] <= TOGETHER_NS and last[1] == line.kind

@@ -7,7 +7,7 @@ grammar (it comes with the plan).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from rich.text import Text
@@ -22,8 +22,11 @@ from textual.widgets.option_list import Option
 from twinloop.scenarios.planning.entries import parse_entry
 from twinloop.scenarios.text.errors import ScenarioError, unknown
 from twinloop.sim.trouble.devices import keys_of_fault
+from twinloop.tui.drawing.look import GOOD
 from twinloop.tui.drawing.text import BAD, DIM, HEAD, fit
 from twinloop.tui.engine.messages import KeyInfo, Ready, VerbInfo
+from twinloop.tui.screens.favourite_list import NameBox
+from twinloop.tui.screens.favourites import Favourite, FavouritesError, keep
 
 TARGETS_MAX = 200
 """of those that match are listed"""
@@ -34,12 +37,23 @@ HINT = 44
 class TroubleForm(ModalScreen[None]):
     """Hands an entry to ``do`` when it is complete; ``refused`` says why it can't be."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [("escape", "leave", "Leave"), ("ctrl+s", "do", "Do it")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        ("escape", "leave", "Leave"),
+        ("ctrl+s", "do", "Do it"),
+        ("ctrl+t", "keep", "Keep it as a favourite"),
+    ]
 
     def __init__(
-        self, plan: Ready, do: Callable[[dict[str, Any]], None], verb: str = "cut", target: str = ""
+        self,
+        plan: Ready,
+        do: Callable[[dict[str, Any]], None],
+        verb: str = "cut",
+        target: str = "",
+        values: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__()
+        self._values = dict(values or {})
+        """of keys of the first verb, by their names: what stands in their fields already"""
         self._verbs = {one.name: one for one in plan.verbs}
         self._points: dict[str, list[str]] = {}
         """of each device, and of a fleet's first"""
@@ -68,12 +82,16 @@ class TroubleForm(ModalScreen[None]):
             with Horizontal(id="form-end"):
                 yield Button("Do it (enter)", id="do", compact=True, variant="primary")
                 yield Button("Leave (esc)", id="leave", compact=True)
+                yield Button("Keep (ctrl+t)", id="keep", compact=True)
 
     async def on_mount(self) -> None:
         """With the verb that was asked for."""
         verbs = self.query_one("#verbs", OptionList)
         verbs.highlighted = list(self._verbs).index(self._verb.name)
         await self._choose(self._verb, self._target)
+        for name, value in self._values.items():
+            for field in self.query(f"#key-{name}").results(Input):
+                field.value = value
         verbs.focus()
 
     # ---- choosing --------------------------------------------------------------------------------
@@ -166,6 +184,8 @@ class TroubleForm(ModalScreen[None]):
         """Do it, or not."""
         if event.button.id == "do":
             self.action_do()
+        elif event.button.id == "keep":
+            self.action_keep()
         else:
             self.action_leave()
 
@@ -205,6 +225,15 @@ class TroubleForm(ModalScreen[None]):
 
     def action_do(self) -> None:
         """Now, if it is complete."""
+        if not self._complete():
+            return
+        try:
+            self._do(parse_entry(self.entry_text()))
+        except ScenarioError as error:
+            self.refused(error.text)
+
+    def _complete(self) -> bool:
+        """Is nothing missing? Says what is."""
         missing = [
             key.name
             for key in self._verb.keys
@@ -213,7 +242,7 @@ class TroubleForm(ModalScreen[None]):
         if missing:
             self.refused(f"{self._verb.name} needs {' and '.join(missing)}")
             self.query_one(f"#key-{missing[0]}", Input).focus()
-            return
+            return False
         verb, colon, _ = self.query_one("#target", Input).value.partition(":")
         if colon:
             known = verb.strip() in self._verbs
@@ -223,11 +252,25 @@ class TroubleForm(ModalScreen[None]):
                 else unknown("verb", verb.strip(), self._verbs)
             )
             self.refused(f'expected what "{self._verb.name}" is done to, got a whole entry; {hint}')
+            return False
+        return True
+
+    def action_keep(self) -> None:
+        """As a favourite, by a name that is asked for."""
+        if not self._complete():
             return
-        try:
-            self._do(parse_entry(self.entry_text()))
-        except ScenarioError as error:
-            self.refused(error.text)
+        entry = self.entry_text()
+
+        def named(name: str | None) -> None:
+            if name is None:
+                return
+            try:
+                said, style = keep(Favourite(name, entry)), GOOD.style
+            except FavouritesError as error:
+                said, style = str(error), BAD
+            self.query_one("#refusal", Static).update(Text(said, style=style))
+
+        self.app.push_screen(NameBox(entry), named)
 
     def action_leave(self) -> None:
         """Nothing is done."""

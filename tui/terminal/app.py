@@ -40,20 +40,19 @@ from twinloop.tui.engine.messages import (
     View,
     Wrong,
 )
+from twinloop.tui.engine.watch import LOG_MAX
 from twinloop.tui.screens import device, heat, latency, sample
 from twinloop.tui.screens.closer import PAGES, Closer
+from twinloop.tui.screens.finding.log import LogReader
 from twinloop.tui.screens.fleet_table import FleetTable
 from twinloop.tui.screens.trouble_form import TroubleForm
 from twinloop.tui.terminal import head, layout
+from twinloop.tui.terminal.beside import BesideApp
 from twinloop.tui.terminal.drawn import Drawn, Rewound
-from twinloop.tui.terminal.editing import EditingApp
-from twinloop.tui.terminal.exploring import Chosen, ExploringApp, Way
+from twinloop.tui.terminal.exploring import Chosen, Way
 from twinloop.tui.terminal.keys import BINDINGS
 from twinloop.tui.terminal.pace import FASTEST_S, SPEEDS, Redraws
 from twinloop.tui.terminal.prompt import Prompt
-
-LOG_LINES = 500
-"""that a screen may show"""
 
 
 @dataclass
@@ -65,7 +64,7 @@ class Shown:
     levels: str = WRONG
 
 
-class Twinloop(EditingApp, ExploringApp):
+class Twinloop(BesideApp):
     """One scenario, played by the engine that ``start`` starts."""
 
     TITLE = "twinloop"
@@ -73,16 +72,20 @@ class Twinloop(EditingApp, ExploringApp):
     BINDINGS: ClassVar[list[BindingType]] = [*BINDINGS]
 
     def __init__(
-        self, file: Path, seed: int | None = None, start: Callable[[Path, int | None], Feed] = Feed
+        self,
+        file: Path,
+        seed: int | None = None,
+        start: Callable[..., Feed] = Feed,
+        beside: tuple[str, ...] | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(beside)
         self.file, self.seed, self._start = file, seed, start
         self.plan: Ready | None = None
         self.view: View | None = None
         self._ended: Refused | Died | None = None
         """the engine can't run it, or has died"""
         self.report = ""
-        self.log_lines: list[LogLine] = []
+        self.log_lines: tuple[LogLine, ...] = ()
         self.chosen, self.way = Chosen(), Way()
         self._rewound, self._drawn = Rewound(), Drawn()
         self._shows = Shown()
@@ -144,6 +147,7 @@ class Twinloop(EditingApp, ExploringApp):
         for reply in self.feed.take():
             self._took(reply)
         self.look_at_file()
+        self.follow()
         if self.plan is not None and not self.problem:
             self.feed.look(self._look())
         self.pace.spent(time.perf_counter() - began)
@@ -204,11 +208,13 @@ class Twinloop(EditingApp, ExploringApp):
         if isinstance(reply, Ready):
             self.plan, self._ended = reply, None
         elif isinstance(reply, View):
-            if self.view is not None and reply.rewind.count != self.view.rewind.count:
-                self.log_lines = []  # it went back: what happened is asked for anew
-            else:
-                self.log_lines = [*self.log_lines, *reply.log][-LOG_LINES:]
-            self.view = replace(reply, log=tuple(self.log_lines))
+            went_back = self.view is not None and reply.rewind.count != self.view.rewind.count
+            if went_back:
+                self.log_lines = ()  # what happened is asked for anew
+            elif reply.log:
+                self.log_lines = (*self.log_lines, *reply.log)[-LOG_MAX:]
+            self.view = replace(reply, log=self.log_lines)
+            self.read(self.view, went_back)
             self._rewound.see(reply)
             self.redraw()
         elif isinstance(reply, Refused | Died):
@@ -233,7 +239,8 @@ class Twinloop(EditingApp, ExploringApp):
         if top != self._drawn.top:
             self._drawn.top = top
             self.base.query_one("#head", Static).update(top)
-        tabs = head.tabs(self.shown, self.way.closer.trail(self.plan, self.shown))
+        trail = self.way.closer.trail(self.plan, self.shown)
+        tabs = head.tabs(self.shown, self.size.width, self.is_beside, trail)
         if self._drawn.tabs != tabs:
             self._drawn.tabs = tabs
             self.base.query_one("#tabs", Static).update(tabs)
@@ -272,7 +279,8 @@ class Twinloop(EditingApp, ExploringApp):
         for name, text in titles.items():
             if self._drawn.titles.get(name) != text:
                 self._drawn.titles[name] = text
-                self.base.query_one(f"#{name}").border_title = text
+                for pane in self.base.query(f"#{name}"):  # who looks on has fewer panes
+                    pane.border_title = text
         if self.shown == "fleet" and self._drawn.note != (note := self.base.query_one(FleetTable).note):
             self._drawn.note = note
             self.base.query_one("#fleet-table").border_subtitle = note
@@ -367,7 +375,11 @@ class Twinloop(EditingApp, ExploringApp):
             self.prompt.changed(event.value)
 
     def action_filter(self) -> None:
-        """Only devices whose name, fleet or protocol has this, as it is typed."""
+        """Only devices whose name, fleet, protocol, link or gateway has this, as it is typed; on the log's
+        screen, only such lines."""
+        if self.shown == "log":
+            self.filter_log()
+            return
         self.action_show("fleet")
         table = self.base.query_one(FleetTable)
         self.prompt.ask("devices with", table.wanted, table.filter, live=table.filter)
@@ -376,7 +388,9 @@ class Twinloop(EditingApp, ExploringApp):
         """The file again, from the beginning."""
         self.feed.close()
         self.plan = self.view = None
-        self._ended, self.log_lines, self._rewound = None, [], Rewound()
+        self.begin_beside_anew()
+        self._ended, self.log_lines, self._rewound = None, (), Rewound()
+        self.reader = LogReader()
         self.chosen, self.way = Chosen(), Way()  # it may have fewer devices now
         self.was_read()
         for pane in self.base.query(Pane):
@@ -392,5 +406,6 @@ class Twinloop(EditingApp, ExploringApp):
         self.exit(0, message=Text.from_ansi(self.report) if self.report else None)
 
     def on_unmount(self) -> None:
-        """The engine goes with the screen."""
+        """Engines go with the screen."""
+        self.begin_beside_anew()
         self.feed.close()

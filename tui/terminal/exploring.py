@@ -27,13 +27,15 @@ from twinloop.tui.screens.targets import (
     ToSample,
     ToWindow,
 )
-from twinloop.tui.terminal.clock import ClockApp
+from twinloop.tui.terminal.editing import EditingApp
 
 if TYPE_CHECKING:
     from textual.screen import Screen
 
 HISTORY_MAX = 50
 """places that Esc goes back to"""
+WIDGETS = {"log": "log-screen"}
+"""screens whose widget is called otherwise, because a pane has that name"""
 FIRST = {"expectation": "moments", "window": "window-samples", "sample": "sample-about"}
 """a page -> the pane that the cursor comes into"""
 
@@ -69,7 +71,7 @@ class Way:
     places: deque[Place] = field(default_factory=lambda: deque(maxlen=HISTORY_MAX))
 
 
-class ExploringApp(ClockApp):
+class ExploringApp(EditingApp):
     """An application whose panes can be entered."""
 
     chosen: Chosen
@@ -83,7 +85,8 @@ class ExploringApp(ClockApp):
     @property
     def shown(self) -> str:
         """Which screen."""
-        return str(self.base.query_one("#panes", ContentSwitcher).current)
+        shown = str(self.base.query_one("#panes", ContentSwitcher).current)
+        return next((name for name, other in WIDGETS.items() if other == shown), shown)
 
     def redraw(self) -> None:
         """What is others than before."""
@@ -158,7 +161,7 @@ class ExploringApp(ClockApp):
 
     def _show(self, name: str, pane: str = "", target: Hashable = None) -> None:
         self.enter("")
-        self.base.query_one("#panes", ContentSwitcher).current = name
+        self.base.query_one("#panes", ContentSwitcher).current = WIDGETS.get(name, name)
         self.redraw()
         if pane:
             # it is laid out only then

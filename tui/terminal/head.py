@@ -14,19 +14,23 @@ from rich.text import Text
 from twinloop.tui.drawing.look import BAD, GOOD, LATE, OFF, UNCERTAIN, VERDICTS, Token
 from twinloop.tui.drawing.text import DIM, HEAD, bar, clock_text, fit, time_text
 from twinloop.tui.engine.messages import Died, Ready, Refused, View
-from twinloop.tui.terminal.keys import PANES
+from twinloop.tui.terminal.keys import BESIDE, PANES
 from twinloop.tui.terminal.pace import LATE_NS
 
 
-def tabs(shown: str, trail: str = "") -> str:
-    """The panes, as markup; a click shows one. ``trail``: which page that has no key is shown."""
-    names = [f"{i} {name.capitalize()}" if name != "help" else "? Help" for i, name in enumerate(PANES, 1)]
+def tabs(shown: str, width: int, beside: bool = False, trail: str = "") -> str:
+    """The panes, as markup; a click shows one. ``beside``: two runs are one of them. ``trail``: which page
+    that has no key is shown."""
+    panes = (*PANES[:-1], BESIDE, PANES[-1]) if beside else PANES
+    names = [f"{i} {name.capitalize()}" if name != "help" else "? Help" for i, name in enumerate(panes, 1)]
+    pad = " " if sum(len(name) + 2 for name in names) <= width else ""
     marked = (
-        f"[reverse bold] {text} [/]" if name == shown else f" {text} "
-        for name, text in zip(PANES, names, strict=True)
+        f"[reverse bold]{pad}{text}{pad}[/]" if name == shown else f"{pad}{text}{pad}"
+        for name, text in zip(panes, names, strict=True)
     )
-    return "".join(
-        f"[@click=app.show('{name}')]{text}[/]" for name, text in zip(PANES, marked, strict=True)
+    between = "" if pad else " "
+    return between.join(
+        f"[@click=app.show('{name}')]{text}[/]" for name, text in zip(panes, marked, strict=True)
     ) + (f"[reverse bold] {escape(trail)} [/]" if trail else "")
 
 
@@ -45,6 +49,22 @@ def head(
         (name, HEAD), (f" seed {plan.seed}  ", DIM), (when, HEAD), "  ", *_mode(view, rewound)
     )
     right = standing(view)
+    return _apart(left, right, width)
+
+
+def of_run(plan: Ready | None, view: View | None, width: int, follows: bool = False) -> Text:
+    """Of one of two runs: seed, time, what the clock does, how its expectations stand. ``follows``: it goes
+    where the other one is."""
+    if plan is None or view is None:
+        return Text("getting ready...", style=DIM)
+    when = f"{clock_text(max(0, view.snapshot.now_ns))} of {clock_text(plan.duration_ns)}"
+    left = Text.assemble((f"seed {plan.seed}  ", DIM), (when, HEAD), "  ")
+    clock = [("▶ follows", GOOD.style)] if follows and view.mode == "playing" else _mode(view, False)
+    left.append_text(Text.assemble(*clock))
+    return _apart(left, standing(view), width)
+
+
+def _apart(left: Text, right: Text, width: int) -> Text:
     gap = width - left.cell_len - right.cell_len
     return Text.assemble(left, " " * gap, right) if gap > 0 else left
 

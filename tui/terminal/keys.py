@@ -14,7 +14,9 @@ from textual.binding import Binding
 from twinloop.tui.drawing.look import TOKENS
 from twinloop.tui.drawing.text import fit
 
-PANES = ("overview", "fleet", "device", "gateway", "latency", "trouble", "help")
+PANES = ("overview", "fleet", "device", "gateway", "latency", "trouble", "log", "help")
+BESIDE = "beside"
+"""the screen of two runs, which is there while there are two"""
 KEY = 8
 """cells of a key's name"""
 MEANINGS = {
@@ -27,9 +29,9 @@ MEANINGS = {
 """a state's word -> what it means"""
 KEYS = (
     ("Screens", (
-        ("1 to 6", "overview, fleet, device, gateway, latency, trouble"), ("?", "this page"),
+        ("1 to 7", "overview, fleet, device, gateway, latency, trouble, log"), ("?", "this page"),
         ("tab", "a cursor into the next pane"), ("enter", "what is behind the thing there"),
-        ("esc", "back; leave what asks"),
+        ("ctrl+f", "search in all that has a name"), ("esc", "back; leave what asks"),
     )),
     ("The clock", (
         ("space", "run and pause"), ("+ -", "faster, slower"), ("f", "run as fast as possible"),
@@ -39,11 +41,15 @@ KEYS = (
         ("[ ]", "to the last, next entry of the timeline"),
     )),
     ("The plant", (
-        ("i", "do something, by a form"), (":", "the same, typed"), ("w", "save as a scenario"),
+        ("i", "do something, by a form"), (":", "the same, typed"),
+        ("v", "favourites: trouble that was kept"), ("w", "save as a scenario"),
         ("e", "edit the file"), ("r", "read the file again"), ("arrows", "choose a device, a point"),
-        ("/", "filter devices"), ("o", "sort them"), ("h", "all devices by something else"),
-        ("p", "latency of gateway or cloud"),
+        ("/", "filter devices, or the log"), ("o", "sort devices"),
+        ("h", "all devices by something else"), ("p", "latency of gateway or cloud"),
     )),
+    ("The log", (("k", "which kinds of lines"), ("enter", "the clock goes to that line"),
+                 ("end", "follow the newest line"))),
+    ("Two runs", (("c", "put a run with a change beside this one, or close it"), ("8", "show both"))),
     ("The rest", (("d", "dark and light"), ("ctrl+p", "all commands by name"), ("q", "quit, with a report"))),
 )  # fmt: skip
 """part of the help -> key and what it does"""
@@ -88,7 +94,7 @@ def help_lines(parts: Sequence[tuple[str, Sequence[tuple[str, str]]]], width: in
 BINDINGS = [
     *(
         Binding(str(i), f"show('{name}')", name.capitalize(), show=False)
-        for i, name in enumerate(PANES[:6], 1)
+        for i, name in enumerate(PANES[:7], 1)
     ),
     Binding("question_mark", "show('help')", "Help"),
     Binding("space", "play", "Run"),
@@ -109,10 +115,19 @@ BINDINGS = [
     Binding("w", "save", "Save"),
     Binding("e", "edit", "Edit the scenario", show=False),
     Binding("r", "reload", "Read the scenario again", show=False),
-    Binding("slash", "filter", "Filter devices", show=False),
+    Binding("slash", "filter", "Filter devices, or the log", show=False),
     Binding("o", "sort", "Sort devices", show=False),
     Binding("h", "levels", "What cells of all devices say", show=False),
     Binding("p", "percentiles", "Latency at the gateway or to the cloud", show=False),
+    Binding("ctrl+f", "search", "Search", show=False),
+    Binding("v", "favourites", "Favourites of trouble", show=False),
+    Binding("k", "kinds", "Kinds of lines in the log", show=False),
+    Binding("c", "beside", "A second run beside this one, or none", show=False),
+    Binding("8", "show_beside", "Both runs", show=False),
+    Binding("pageup", "page(-1)", show=False),
+    Binding("pagedown", "page(1)", show=False),
+    Binding("home", "end(False)", show=False),
+    Binding("end", "end(True)", show=False),
     Binding("up", "move(-1)", show=False),
     Binding("down", "move(1)", show=False),
     Binding("left", "point(-1)", show=False),

@@ -12,12 +12,15 @@ from typing import Protocol
 from rich.text import Text
 from textual import events
 from textual.containers import Container
+from textual.geometry import Size
 from textual.widget import Widget
 
 from twinloop.tui.drawing.pane import Pane
 from twinloop.tui.drawing.spots import Spot
+from twinloop.tui.drawing.text import part
 from twinloop.tui.engine.messages import Ready, View
 from twinloop.tui.screens import (
+    beside,
     closer,
     device,
     expectation,
@@ -30,7 +33,10 @@ from twinloop.tui.screens import (
     strip,
     trouble,
 )
+from twinloop.tui.screens.beside import Side
 from twinloop.tui.screens.closer import Closer
+from twinloop.tui.screens.finding import log
+from twinloop.tui.screens.finding.log import LogReader
 from twinloop.tui.screens.fleet_table import FleetTable, TableOwner
 from twinloop.tui.terminal.keys import ABOUT, KEYS, help_lines
 
@@ -91,6 +97,43 @@ class Owner(TableOwner, Protocol):
 
     def move_to(self, at_ns: int) -> None:
         """The clock's hand to an instant."""
+        ...
+
+    @property
+    def reader(self) -> LogReader:
+        """Who reads the log."""
+        ...
+
+    @property
+    def size(self) -> Size:
+        """Of the window."""
+        ...
+
+    def move_in_log(self, by: int) -> None:
+        """So many lines on."""
+        ...
+
+    def jump(self) -> None:
+        """The clock goes to the chosen line."""
+        ...
+
+    def redraw(self) -> None:
+        """What is others than before."""
+        ...
+
+    @property
+    def moved(self) -> dict[str, int]:
+        """Screen -> its first line that is seen, of those that are read by moving in them."""
+        ...
+
+    def heads(self, width: int, _: int) -> list[Text]:
+        """Of two runs."""
+        ...
+
+    def drawn_beside(
+        self, make: Callable[[Side, Side, int, int], list[Text]], width: int, height: int
+    ) -> list[Text]:
+        """Lines about two runs."""
         ...
 
 
@@ -255,9 +298,13 @@ def screens(owner: Owner) -> Iterator[Widget]:
         pane("trouble-log", "What happened", overview.log_lines),
         id="trouble",
     )
+    yield Container(LogPane(owner), id="log-screen")
+    yield from beside_screen(owner)
     yield from _pages(owner)
     yield Container(
-        Pane("keys", "Keys", lambda w, _: help_lines(KEYS, w), owner.spent),
+        Pane(
+            "keys", "Keys", lambda w, h: part(help_lines(KEYS, w), owner.moved.get("help", 0), h), owner.spent
+        ),
         Pane("about", "What it means", lambda w, _: help_lines(ABOUT, w), owner.spent),
         id="help",
     )
@@ -308,6 +355,60 @@ def _pages(owner: Owner) -> Iterator[Widget]:
         id="sample",
     )
     yield Container(page("component-about", "Component", closer.component), id="component")
+
+
+def beside_screen(owner: Owner) -> Iterator[Widget]:
+    """Two runs; where there is room for one column only, fleets stand below the expectations."""
+
+    def pane(name: str, title: str, make: Callable[[Side, Side, int, int], list[Text]]) -> Pane:
+        return Pane(name, title, lambda w, h: owner.drawn_beside(make, w, h), owner.spent)
+
+    def table(one: Side, other: Side, w: int, h: int) -> list[Text]:
+        if owner.size.width >= WIDE:
+            return beside.expectations(one, other, w, h)
+        return part(beside.figures(one, other, w, h), owner.moved.get("beside", 0), h)
+
+    yield Container(
+        Pane("beside-heads", "Two runs", owner.heads, owner.spent),
+        pane("beside-expect", "Expectations", table),
+        pane("beside-here", "Latency at the gateway, this run", beside.curve),
+        pane("beside-fleets", "Wrong points by fleet", beside.fleets),
+        pane("beside-there", "The same, beside", lambda one, other, w, h: beside.curve(other, one, w, h)),
+        id="beside",
+    )
+
+
+class LogPane(Pane):
+    """The log; the wheel moves in it, a click chooses a line, a second one sends the clock there."""
+
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner
+
+        def make(plan: Ready, view: View, w: int, h: int) -> list[Text]:
+            return log.lines(owner.reader.look(), w, h)
+
+        super().__init__("lines", "Log", lambda w, h: owner.drawn(make, w, h), owner.spent)
+
+    def on_mouse_scroll_down(self, _: events.MouseScrollDown) -> None:
+        """Three lines on."""
+        self._owner.move_in_log(3)
+
+    def on_mouse_scroll_up(self, _: events.MouseScrollUp) -> None:
+        """Three lines back."""
+        self._owner.move_in_log(-3)
+
+    def on_click(self, event: events.Click) -> None:
+        """That line."""
+        place = event.get_content_offset(self)
+        rows = log.rows(self._owner.reader.look(), self.size.width, self.size.height)
+        line = rows[place.y][0] if place is not None and place.y < len(rows) else None
+        if line is None:
+            return
+        if event.chain > 1:  # the first click has chosen it, and others may stand below the mouse now
+            self._owner.jump()
+            return
+        self._owner.reader.choose(line)
+        self._owner.redraw()
 
 
 class HeatPane(Pane):

@@ -159,10 +159,16 @@ def _key(character: str) -> str:
     return {" ": "space", "\n": "enter"}.get(character, character)
 
 
-def play(file: Path, seed: int | None, steps: list[Step], size: tuple[int, int] | None) -> int:
-    """Play a session; without a terminal on a screen of ``size``. Returns the exit code: 1 when something
-    wasn't seen. Raises ScenarioError."""
-    app, pictures = Twinloop(file, seed), list[str]()
+def play(
+    file: Path,
+    seed: int | None,
+    steps: list[Step],
+    size: tuple[int, int] | None,
+    beside: tuple[str, ...] | None = None,
+) -> int:
+    """Play a session; without a terminal on a screen of ``size``; ``beside``: what is changed in a second
+    run. Returns the exit code: 1 when something wasn't seen. Raises ScenarioError."""
+    app, pictures = Twinloop(file, seed, beside=beside), list[str]()
     session = Session(app, steps, pictures.append)
     app.run(headless=size is not None, size=size, auto_pilot=session.play)
     for picture in pictures:
