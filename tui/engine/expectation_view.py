@@ -137,9 +137,11 @@ def _moments(
     engine: Engine, one: Judged, curve: Curve, values: tuple[tuple[int, float], ...]
 ) -> tuple[Moment, ...]:
     """Windows, the worst first: those whose value is hardest to accept; of a count that grows, those in which
-    it grew most."""
+    it grew most; of one that should have grown more, those in which most went wrong, or it grew least."""
     followed, expectation = followed_by(engine), one.expectation
     growing = curve.how == GROWING
+    wanting = growing and _wants_more(one)
+    devices = engine.judge.measures.devices(expectation)
     raw = [NEVER if value is not None and value >= NEVER else value for value in curve.values]
     found: list[tuple[float, float, int, int]] = []
     before = 0.0
@@ -153,12 +155,17 @@ def _moments(
             continue
         shown = value - before if growing else value
         before = value
-        if growing and not shown:
+        if growing and not shown and not wanting:
             continue
-        from_ns = curve.at_ns[place] - size if growing else at_ns
-        found.append((_badness(expectation, shown, growing), shown, max(0, from_ns), max(0, from_ns) + size))
+        from_ns = max(0, curve.at_ns[place] - size if growing else at_ns)
+        badness = _badness(expectation, shown, growing)
+        if wanting:
+            gone = _went_elsewhere(engine, expectation, devices, from_ns, from_ns + size)
+            badness = sum(count for *_, count in gone) - shown / (abs(shown) + 1)
+        found.append((badness, shown, from_ns, from_ns + size))
     found.sort(key=lambda each: (-each[0], each[2]))
-    devices = engine.judge.measures.devices(expectation)
+    if wanting and found and found[0][0] > 0:
+        found = [each for each in found if each[0] > 0]
     out = []
     for _, value, from_ns, to_ns in found[:MOMENTS_MAX]:
         shown = math.inf if value >= NEVER else float(value)
@@ -168,10 +175,25 @@ def _moments(
                 to_ns,
                 shown,
                 _trouble(engine, from_ns, to_ns),
-                _behind(engine, expectation, devices, from_ns, to_ns),
+                _behind(engine, expectation, devices, from_ns, to_ns, wanting),
             )
         )
     return tuple(out)
+
+
+def _wants_more(one: Judged) -> bool:
+    """Is it broken because too few came to that end?"""
+    expectation = one.expectation
+    too_low = one.measured is None or one.measured < expectation.bound
+    return expectation.operator in (">=", ">") or (expectation.operator == "==" and too_low)
+
+
+def _went_elsewhere(
+    engine: Engine, expectation: Expectation, devices: dict[int, None] | None, from_ns: int, to_ns: int
+) -> list[tuple[str, str, str, int]]:
+    """(end, cause, fleet, points) that came to a bad end then, and not to the one that is asked for."""
+    seen = engine.watch.standouts.samples(from_ns, to_ns, devices)
+    return [one for one in seen.counts if one[0] != expectation.metric.partition(".")[2]]
 
 
 def _badness(expectation: Expectation, value: float, growing: bool) -> float:
@@ -204,8 +226,12 @@ def _behind(
     devices: dict[int, None] | None,
     from_ns: int,
     to_ns: int,
+    wanting: bool,
 ) -> str:
     """Causes and devices that made that window what it was."""
+    if wanting:
+        gone = _went_elsewhere(engine, expectation, devices, from_ns, to_ns)
+        return ", ".join(f"{end} {why} {fleet} {count}" for end, why, fleet, count in gone[:3])
     seen = engine.watch.standouts.samples(from_ns, to_ns, devices)
     names = engine.world.ledger.names
     if expectation.metric.startswith("samples."):

@@ -7,6 +7,7 @@ pages (expectation.py, sample.py).
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from rich.text import Text
@@ -33,6 +34,9 @@ COMPONENT_HEADS = (
 )
 NARROW = 98
 """cells below which a sample's row has fewer columns"""
+_ABOUT = re.compile(r"samples\.(?P<end>[a-z]+)")
+_CAUSE = re.compile(r"cause=(?P<cause>[a-z-]+)")
+"""in the text of an expectation"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +91,29 @@ def window(plan: Ready, view: View, width: int, height: int, closer: Closer) -> 
     if found is None:
         return [Text("...")]
     out = [*_about_window(plan, view, found, closer), row(_sample_heads(width), f"{HEAD} {DIM}")]
-    out += [row(_slow_cells(plan, one, width)) for one in found.slow]
-    out += [row(_gone_cells(plan, one, width), BAD.style) for one in found.gone]
+    for one in _in_order(view, found, closer):
+        if isinstance(one, Slow):
+            out.append(row(_slow_cells(plan, one, width)))
+        else:
+            out.append(row(_gone_cells(plan, one, width), BAD.style))
     if not found.slow and not found.gone:
         out.append(Text("no sample is known of this window", style=DIM))
     return out[:height]
+
+
+def _in_order(view: View, found: SamplesView, closer: Closer) -> list[Known]:
+    """The slowest first; of an expectation about the ends of samples those first that came to a bad one, and
+    before all to the one of which it speaks."""
+    text = next((one.text for one in view.verdicts if one.number == closer.expectation), "")
+    about = _ABOUT.search(text)
+    if closer.expectation < 0 or about is None:
+        return [*found.slow, *found.gone]
+    end, cause = about["end"], _CAUSE.search(text)
+
+    def other(one: Gone) -> bool:
+        return one.end != end or (cause is not None and one.cause != cause["cause"])
+
+    return [*sorted(found.gone, key=other), *found.slow]
 
 
 def window_spots(plan: Ready, view: View, width: int, height: int, closer: Closer) -> list[Spot]:
@@ -100,7 +122,7 @@ def window_spots(plan: Ready, view: View, width: int, height: int, closer: Close
     if found is None:
         return []
     first = len(_about_window(plan, view, found, closer)) + 1
-    some: list[Known] = [*found.slow, *found.gone]
+    some = _in_order(view, found, closer)
     return [
         Spot(ToSample(one), f"enter: {plan.devices[one.device].name}, this sample", y, 0, width)
         for y, one in enumerate(some[: max(0, height - first)], first)
