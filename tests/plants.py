@@ -9,8 +9,8 @@ from typing import Any
 
 from twinloop.components.host.host import Host
 from twinloop.components.releases.demo_registry import DEMO_KEY, marked
-from twinloop.components.releases.keys import sign, trust
-from twinloop.components.releases.registry import Version
+from twinloop.components.releases.keys import trust
+from twinloop.components.releases.registry import Version, sign
 from twinloop.devices.catalogue.catalog import model
 from twinloop.scenarios.file.boards import reading as boards
 from twinloop.scenarios.file.boards.programs import hosts

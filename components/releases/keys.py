@@ -1,13 +1,12 @@
-"""Keys of releases: Ed25519 pairs as files, and what is signed by them.
+"""Keys of releases: Ed25519 pairs as files.
 
-Belongs here: whatever needs ``cryptography``. Never: a release's statement, the folder (registry.py). Only
-who signs or trusts somebody imports this: most runs don't, and the library takes long to load.
+Belongs here: whatever needs ``cryptography``. Never: a release's statement, its signature, the folder
+(registry.py). Only who makes keys or trusts somebody imports this: most runs don't, and the library takes
+long to load.
 """
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import replace
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -24,15 +23,9 @@ from cryptography.hazmat.primitives.serialization import (
 from twinloop.components.releases.registry import (
     STATEMENT_BYTES_MAX,
     RegistryError,
-    Release,
-    Version,
+    key_id,
     read_file,
 )
-
-
-def key_id(key: Ed25519PublicKey) -> str:
-    """The first 16 hexadecimal digits of the SHA-256 of the 32 bytes of a public key."""
-    return hashlib.sha256(key.public_bytes(Encoding.Raw, PublicFormat.Raw)).hexdigest()[:16]
 
 
 def write_keys(stem: Path, key: Ed25519PrivateKey | None = None) -> tuple[Path, Path]:
@@ -84,11 +77,3 @@ def read_public_key(path: Path) -> Ed25519PublicKey:
 def trust(*keys: Ed25519PublicKey) -> dict[str, Ed25519PublicKey]:
     """Keys by id."""
     return {key_id(key): key for key in keys}
-
-
-def sign(name: str, version: Version, data: bytes, key: Ed25519PrivateKey) -> Release:
-    """A release of these bytes."""
-    unsigned = Release(
-        name, version, len(data), hashlib.sha256(data).hexdigest(), key_id(key.public_key()), b""
-    )
-    return replace(unsigned, signature=key.sign(unsigned.statement()))

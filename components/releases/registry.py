@@ -18,7 +18,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -163,6 +163,19 @@ def read_file(path: Path, limit: int) -> bytes:
     return data
 
 
+def key_id(key: Ed25519PublicKey) -> str:
+    """The first 16 hexadecimal digits of the SHA-256 of the 32 bytes of a public key."""
+    return hashlib.sha256(key.public_bytes_raw()).hexdigest()[:16]
+
+
+def sign(name: str, version: Version, data: bytes, key: Ed25519PrivateKey) -> Release:
+    """A release of these bytes."""
+    unsigned = Release(
+        name, version, len(data), hashlib.sha256(data).hexdigest(), key_id(key.public_key()), b""
+    )
+    return replace(unsigned, signature=key.sign(unsigned.statement()))
+
+
 # ---- the folder ----------------------------------------------------------------------------------
 class Registry:
     """A folder of releases."""
@@ -220,8 +233,6 @@ class Registry:
         bytes or another key already."""
         if not NAME.fullmatch(name):
             raise RegistryError(f'{self.path}: expected a name like "modbus-driver", got "{name}"')
-        from twinloop.components.releases.keys import sign  # which needs this module
-
         release, folder = sign(name, version, data, key), self.folder(name, version)
         try:
             if folder.exists():

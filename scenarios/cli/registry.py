@@ -22,8 +22,8 @@ def keygen(
     stem: Annotated[Path, typer.Argument(help="makes STEM.key (private) and STEM.pub", metavar="STEM")],
 ) -> int:
     """Make an Ed25519 key pair; nothing is overwritten."""
-    from twinloop.components.releases.keys import key_id, read_public_key, write_keys
-    from twinloop.components.releases.registry import RegistryError
+    from twinloop.components.releases.keys import read_public_key, write_keys
+    from twinloop.components.releases.registry import RegistryError, key_id
 
     try:
         private, public = write_keys(stem)

@@ -16,10 +16,8 @@ from tests.plants import WASM
 from twinloop.components.host.host import Host
 from twinloop.components.releases.demo_registry import DEMO_KEY, RELEASES, STRANGERS_KEY, marked
 from twinloop.components.releases.keys import (
-    key_id,
     read_private_key,
     read_public_key,
-    sign,
     trust,
     write_keys,
 )
@@ -29,6 +27,8 @@ from twinloop.components.releases.registry import (
     Release,
     Version,
     bytes_fault,
+    key_id,
+    sign,
     signature_fault,
 )
 from twinloop.scenarios.cli.main import main

@@ -22,12 +22,12 @@ from twinloop.sim.world import World
 from twinloop.tui.command import command
 from twinloop.tui.drawing.pane import Pane
 from twinloop.tui.engine.messages import Do, Pause, Play, Rewind, RunTo, RunUntil, Save, StepEvent
-from twinloop.tui.screens.favourite_list import FavouriteList
 from twinloop.tui.screens.finding.log_kinds import LogKinds
 from twinloop.tui.screens.finding.search_box import SearchBox
 from twinloop.tui.screens.fleet_table import FleetTable
-from twinloop.tui.screens.kind_chooser import KindChooser
-from twinloop.tui.screens.trouble_form import TroubleForm
+from twinloop.tui.screens.forms.favourite_list import FavouriteList
+from twinloop.tui.screens.forms.kind_chooser import KindChooser
+from twinloop.tui.screens.forms.trouble_form import TroubleForm
 from twinloop.tui.terminal.app import Twinloop
 from twinloop.tui.terminal.keys import PANES
 from twinloop.tui.terminal.pace import FASTEST_S, SLOWEST_S

@@ -36,7 +36,7 @@ class Pair:
     def meet(self) -> tuple[View, View]:
         """The first stands still, and the second has come to it."""
         go(self.first)
-        seen = view(self.first)
+        seen = view(self.first, due=True)
         for _ in range(10_000):
             self.second.step(seen)
             if self.second.stands(seen):
@@ -51,7 +51,14 @@ class Pair:
 
 
 def instant(seen: View) -> tuple[Any, ...]:
-    return seen.snapshot.now_ns, seen.snapshot.events, seen.snapshot.ends, seen.values, seen.entries.stamped
+    return (
+        seen.snapshot.now_ns,
+        seen.snapshot.events,
+        seen.snapshot.ends,
+        seen.figures,
+        seen.latency,
+        seen.entries.stamped,
+    )
 
 
 def test_without_a_change_both_are_the_same_at_every_instant(host: Host, file: Path) -> None:
@@ -162,7 +169,7 @@ def test_panes_hold_their_size_and_have_one_scale(host: Host, file: Path, size: 
     for each, to_ns in ((one, 12 * S), (other, 7 * S)):
         each.handle(RunTo(to_ns))
         go(each)
-    sides = Side(one.plan, view(one)), Side(other.plan, view(other))
+    sides = Side(one.plan, view(one, due=True)), Side(other.plan, view(other, due=True))
     for make in (beside.expectations, beside.fleets, beside.curve):
         drawn = make(*sides, *size)
         assert 0 < len(drawn) <= size[1], make.__name__

@@ -13,8 +13,8 @@ from tests.tui.scene import Inline, engine, inline, text_of, until, with_app
 from twinloop.components.host.host import Host
 from twinloop.tui.engine.messages import Do, Ready
 from twinloop.tui.screens import memory
-from twinloop.tui.screens.favourite_list import FavouriteList, NameBox
-from twinloop.tui.screens.favourites import (
+from twinloop.tui.screens.forms.favourite_list import FavouriteList, NameBox
+from twinloop.tui.screens.forms.favourites import (
     ENTRY_MAX,
     FAVOURITES_MAX,
     FILE,
@@ -26,7 +26,7 @@ from twinloop.tui.screens.favourites import (
     keep,
     why_not,
 )
-from twinloop.tui.screens.trouble_form import TroubleForm
+from twinloop.tui.screens.forms.trouble_form import TroubleForm
 from twinloop.tui.terminal.app import Twinloop
 
 

@@ -113,12 +113,12 @@ def test_what_was_found_is_opened(host: Host, file: Path) -> None:
         await open_(*"gw")
         assert app.shown == "gateway"
         await open_(*"p99")
-        assert app.shown == "overview"
+        assert (app.shown, app.way.closer.expectation) == ("expectation", 1)
         await open_(*"line")
         assert app.shown == "fleet"
         assert len(app.base.query_one(FleetTable).chosen()) == 2, "both meters hang on it"
         await open_(*"normalize")
-        assert app.shown == "gateway"
+        assert (app.shown, app.way.closer.component) == ("component", "normalize")
         await open_(*"write", "space", *"tank")
         assert app.feed.sent[-1] == RunTo(12 * S)
         await until(pilot, lambda: app.view is not None and app.view.snapshot.now_ns > 11 * S)

@@ -12,7 +12,7 @@ from twinloop.components.host.host import Host
 from twinloop.scenarios.file.load import LIBRARY
 from twinloop.tui.engine.messages import Do, RunTo
 from twinloop.tui.screens import plant, trouble
-from twinloop.tui.screens.trouble_form import TroubleForm
+from twinloop.tui.screens.forms.trouble_form import TroubleForm
 from twinloop.tui.terminal.app import Twinloop
 
 

@@ -47,6 +47,12 @@ class EachDevice:
         )
         return tuple(missed), tuple(lost)
 
+    def due_by_fleet(self) -> tuple[int, ...]:
+        """Points of each fleet that were due."""
+        due = np.zeros(len(self._world.spec.fleets), np.int64)
+        np.add.at(due, self._fleet_of, np.array(self._world.ledger.due_of, np.int64))
+        return tuple(due.tolist())
+
     # ---- cells -----------------------------------------------------------------------------------
     def levels(self, of: str, budget_ns: int) -> bytes:
         """A level a device: of LATENCY 0 to half of the budget (0: of the time between two polls), 1 to all

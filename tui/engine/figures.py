@@ -62,7 +62,7 @@ class Order:
 @dataclass(frozen=True, slots=True)
 class Figures:
     """Of fleets, devices and windows. ``missed`` and ``lost``: points by fleet; ``cloud``: latency to the
-    cloud, of windows; the rest as it was asked for."""
+    cloud, of windows; the rest as it was asked for, among it ``due``: points by fleet."""
 
     missed: tuple[int, ...] = ()
     lost: tuple[int, ...] = ()
@@ -70,3 +70,4 @@ class Figures:
     order: Order | None = None
     levels: Levels | None = None
     loads: Loads | None = None
+    due: tuple[int, ...] = ()

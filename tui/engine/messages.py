@@ -78,7 +78,7 @@ class Look:
     """A view. ``device``: whose details are wanted (-1: nobody's); ``line``: the last of the log that is
     known; ``rows``: of the fleet's table. What follows costs something for each device, or for each line and
     link, so it is only made for who asks: ``sort``: the column by which the table is sorted; ``levels``: what
-    cells of all devices say, one of LEVELS; ``loads``."""
+    cells of all devices say, one of LEVELS; ``loads``; ``due``: points by fleet."""
 
     device: int = -1
     line: int = 0
@@ -86,6 +86,7 @@ class Look:
     sort: str = ""
     levels: str = ""
     loads: bool = False
+    due: bool = False
     closer: Wanted | None = None
     """what is behind a figure, when somebody looks at that"""
 

@@ -132,6 +132,7 @@ def _figures(engine: Engine, look: Look) -> Figures:
         None if order is None else Order(look.sort, order),
         Levels(look.levels, watch.each.levels(look.levels, budget_ns), budget_ns) if look.levels else None,
         watch.over_time.busy.loads() if look.loads else None,
+        watch.each.due_by_fleet() if look.due else (),
     )
 
 

@@ -112,6 +112,8 @@ def difference(one: LiveVerdict | None, other: LiveVerdict | None) -> str:
 def fleets(one: Side, other: Side, width: int, height: int) -> list[Text]:
     """Points that were missed or lost, by fleet; those in which most went wrong first where not all fit."""
     here, there = by_fleet(one), by_fleet(other)
+    if not here or not there:
+        return [Text("...", style=DIM)]
     names = list(dict.fromkeys((*here, *there)))
     room = max(NAMES_MIN, width - 5 * (COUNT + 1))
     dues = width >= NAMES_MIN + 5 * (COUNT + 1)
@@ -141,14 +143,16 @@ def fleets(one: Side, other: Side, width: int, height: int) -> list[Text]:
 
 
 def by_fleet(side: Side) -> dict[str, Wrong]:
-    """Fleet -> its points, in the order of the plan."""
-    columns = side.view.snapshot.devices
-    wrong = (columns.missed + columns.lost).tolist()
-    out: dict[str, Wrong] = {}
-    for device, due, bad in zip(side.plan.devices, columns.due.tolist(), wrong, strict=True):
-        known = out.get(device.fleet)
-        out[device.fleet] = Wrong(due, bad) if known is None else Wrong(known.due + due, known.wrong + bad)
-    return out
+    """Fleet -> its points, in the order of the plan; nothing yet in a view that was asked for without them."""
+    known = side.view.figures
+    if not known.due:
+        return {}
+    return {
+        fleet.name: Wrong(due, missed + lost)
+        for fleet, due, missed, lost in zip(
+            side.plan.fleets, known.due, known.missed, known.lost, strict=True
+        )
+    }
 
 
 # ---- curves --------------------------------------------------------------------------------------

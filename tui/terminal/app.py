@@ -45,7 +45,7 @@ from twinloop.tui.screens import device, heat, latency, sample
 from twinloop.tui.screens.closer import PAGES, Closer
 from twinloop.tui.screens.finding.log import LogReader
 from twinloop.tui.screens.fleet_table import FleetTable
-from twinloop.tui.screens.trouble_form import TroubleForm
+from twinloop.tui.screens.forms.trouble_form import TroubleForm
 from twinloop.tui.terminal import head, layout
 from twinloop.tui.terminal.beside import BesideApp
 from twinloop.tui.terminal.drawn import Drawn, Rewound
@@ -166,7 +166,7 @@ class Twinloop(BesideApp):
             rows, sort = table.near(), table.order
         closer = self.way.closer.wanted(shown)
         loads = shown in ("overview", "gateway")
-        return Look(self.chosen.device, last, rows, sort, levels, loads, closer)
+        return Look(self.chosen.device, last, rows, sort, levels, loads, self.is_beside, closer)
 
     def spent(self, seconds: float) -> None:
         """On drawing a pane."""

@@ -75,7 +75,7 @@ class Companion:
         for reply in self.feed.take():
             self._took(reply)
         if not self.problem and self.plan is not None:
-            self.feed.look(Look(line=NO_LINES))
+            self.feed.look(Look(line=NO_LINES, due=True))
             if first is not None and self.view is not None:
                 self._follow(first, self.view)
 

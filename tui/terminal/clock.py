@@ -9,7 +9,7 @@ from twinloop.scenarios.text.units import duration
 from twinloop.tui.engine.feed import Feed
 from twinloop.tui.engine.messages import Pause, Play, Ready, Rewind, RunTo, RunUntil, StepEvent, View
 from twinloop.tui.screens import strip
-from twinloop.tui.screens.kind_chooser import KindChooser
+from twinloop.tui.screens.forms.kind_chooser import KindChooser
 from twinloop.tui.terminal.pace import SPEEDS
 from twinloop.tui.terminal.prompt import Prompt
 from twinloop.tui.terminal.themed import ThemedApp

@@ -1,6 +1,6 @@
 """What keys do with the log, the search and the favourites.
 
-Belongs here: those actions. Never: what is shown (screens/finding/, screens/favourites.py), other keys
+Belongs here: those actions. Never: what is shown (screens/finding/, screens/forms/), other keys
 (app.py).
 """
 
@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 from twinloop.scenarios.planning.entries import parse_entry, require_verb
 from twinloop.tui.drawing.pane import Pane
 from twinloop.tui.engine.messages import Do
-from twinloop.tui.screens.favourite_list import FavouriteList, Wish
 from twinloop.tui.screens.finding.log import LogReader, counts
 from twinloop.tui.screens.finding.log_kinds import LogKinds
 from twinloop.tui.screens.finding.search import Thing, things
 from twinloop.tui.screens.finding.search_box import SearchBox
 from twinloop.tui.screens.fleet_table import FleetTable
+from twinloop.tui.screens.forms.favourite_list import FavouriteList, Wish
+from twinloop.tui.screens.forms.trouble_form import TroubleForm
 from twinloop.tui.screens.targets import ToComponent, ToExpectation
-from twinloop.tui.screens.trouble_form import TroubleForm
 from twinloop.tui.terminal.exploring import ExploringApp
 from twinloop.tui.terminal.keys import KEYS, help_lines
 

@@ -15,8 +15,7 @@ from tests.plants import WASM, component, driver, offer, paired, plant, upgradab
 from tests.sim.upgrade.upgrade_runs import ROUTE, STEPS, Run, order, shipped, small
 from twinloop.components.host.host import Host
 from twinloop.components.releases.demo_registry import DEMO_KEY, STRANGERS_KEY, marked
-from twinloop.components.releases.keys import sign
-from twinloop.components.releases.registry import Version
+from twinloop.components.releases.registry import Version, sign
 from twinloop.sim.accounts.ledger import End
 from twinloop.sim.cloud.orders import CAUSES, ENDS, TRANSITIONS
 from twinloop.sim.cloud.releases import BLOCK_BYTES

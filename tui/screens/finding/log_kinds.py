@@ -19,7 +19,7 @@ from textual.widgets.option_list import Option
 from twinloop.tui.drawing.look import GOOD, OFF
 from twinloop.tui.drawing.text import DIM, HEAD, fit
 from twinloop.tui.screens.finding.log import figure
-from twinloop.tui.screens.kind_chooser import MEANINGS
+from twinloop.tui.screens.forms.kind_chooser import MEANINGS
 
 HINT = f"space or enter: {GOOD.sign} shown, {OFF.sign} not; a: all or none; esc leaves"
 

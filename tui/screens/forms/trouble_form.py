@@ -25,8 +25,8 @@ from twinloop.sim.trouble.devices import keys_of_fault
 from twinloop.tui.drawing.look import GOOD
 from twinloop.tui.drawing.text import BAD, DIM, HEAD, fit
 from twinloop.tui.engine.messages import KeyInfo, Ready, VerbInfo
-from twinloop.tui.screens.favourite_list import NameBox
-from twinloop.tui.screens.favourites import Favourite, FavouritesError, keep
+from twinloop.tui.screens.forms.favourite_list import NameBox
+from twinloop.tui.screens.forms.favourites import Favourite, FavouritesError, keep
 
 TARGETS_MAX = 200
 """of those that match are listed"""

@@ -18,7 +18,7 @@ from textual.widgets.option_list import Option
 from twinloop.tui.drawing.look import BAD, GOOD, OFF
 from twinloop.tui.drawing.text import DIM, HEAD, fit
 from twinloop.tui.engine.messages import Ready
-from twinloop.tui.screens.favourites import (
+from twinloop.tui.screens.forms.favourites import (
     NAME_MAX,
     Favourite,
     FavouritesError,

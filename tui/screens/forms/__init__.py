@@ -1,0 +1,1 @@
+"""What asks something before it lets go: trouble, favourites, a kind of record."""
