@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: docs pictures pictures-html demo test test-tools test-foreign test-arm lint bench coverage soak mutants hosts runtimes calibrate-check claims components components-check guests-python guests-all clean
+.PHONY: compiled docs pictures pictures-html demo test test-tools test-foreign test-arm lint bench coverage soak mutants hosts runtimes calibrate-check claims components components-check guests-python guests-all clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -20,6 +20,9 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 
 demo: $(VENV)/.run            ## install, run the quickstart scenario, print its verdict
 	$(BIN)/twinloop run quickstart
+
+compiled: $(VENV)/.run        ## compile what is quicker in C (needs a C compiler and Python.h) into build/native, where this tree finds it; TWINLOOP_PURE=1 does without, and so does a tree that has none
+	$(BIN)/python -m twinloop.components.native.compiling
 
 test: $(VENV)/.dev lint       ## install with the dev tools, lint, run the suite but for its long tests and those of `make test-tools`
 	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not long" --ignore tests/tools  # tests on sockets mostly wait
@@ -107,5 +110,5 @@ guests-all: $(VENV)/.dev      ## those of all languages, for the tests that are 
 	PATH="$(abspath $(BIN)):$$PATH" $(MAKE) -C tests/guests all
 
 clean:
-	rm -rf $(VENV) mutants tests/foreign/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build/native build/native-tests mutants tests/foreign/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +

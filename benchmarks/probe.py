@@ -7,7 +7,7 @@ bytes.
 from __future__ import annotations
 
 from collections.abc import Callable
-from ctypes import addressof
+from ctypes import addressof, c_uint64
 from types import SimpleNamespace
 
 import wasmtime
@@ -76,12 +76,9 @@ def raw(host: Host) -> Callable[[], None]:
     signature, _, found = instance._functions["decode"]
     function = addressof(found._func)
     assert signature.codecs is codecs
-    arguments_at, words, at, context = (
-        signature.put_arguments((FRAME,)),
-        instance.block.words,
-        instance.block.at,
-        instance.context,
-    )
+    arguments_at, context = signature.put_arguments((FRAME,)), instance.context
+    words = (c_uint64 * 4)()
+    at = addressof(words)
 
     def once() -> None:
         words[RESULT] = 0  # the C API drops what the slot held: let that be a bool

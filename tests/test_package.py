@@ -97,7 +97,8 @@ def test_it_carries_what_a_report_page_is_made_of(installed: Path) -> None:
 
 
 def test_it_says_which_version_it_is() -> None:
-    assert ran(sys.executable, "-m", "twinloop", "--version").strip() == "twinloop 0.1.0"
+    said = ran(sys.executable, "-m", "twinloop", "--version", TWINLOOP_PURE="1")
+    assert said.strip() == "twinloop 0.1.0 (pure)"
 
 
 def test_the_starters_are_whole(installed: Path) -> None:

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent
 FILES_MAX = 20
 """of a folder of code"""
 ROOMS = {
-    "components": ("contract", "wasi", "host", "probes", "compose", "releases", "", "rego"),
+    "components": ("native", "contract", "wasi", "host", "probes", "compose", "releases", "", "rego"),
     "devices": ("model", "modbus", "opcua", "mqtt", "catalogue", "live", ""),
     "sim": (
         "kernel",

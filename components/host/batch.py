@@ -87,7 +87,7 @@ class Held:
     __slots__ = ("_word", "at", "full")
 
     def __init__(self, at: int) -> None:
-        self.at, self._word = at, word(at)
+        self.at, self._word = at, word(at).c
         self.full = False
 
     def take(self, result_at: int) -> None:
@@ -153,7 +153,7 @@ class StageArguments:
         "_buffer", "_fields_at", "_link", "_link_at", "_made", "_sequence_at", "at", "held", "word",
     )  # fmt: skip
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, room: Callable[[int], Held] = Held) -> None:
         names = {
             name: name.encode()
             for name in ("device", "sequence", "up", "since", "backlog", "round-trip", "store-used")
@@ -165,7 +165,7 @@ class StageArguments:
         self.at = addressof(self._buffer)
         self.word = word(self.at)
         """the same for ``Instance.call_at``"""
-        self.held = Held(self.at + 3 * VAL_BYTES)
+        self.held = room(self.at + 3 * VAL_BYTES)
         """where the transform's result lies until the policy has had it"""
         entries, text_at = self.at + 4 * VAL_BYTES, self.at + 4 * VAL_BYTES + entries_bytes
         MEMORY[text_at : text_at + len(text)] = text

@@ -14,7 +14,7 @@ from ctypes import c_bool, c_char_p, c_size_t, c_uint8, c_uint32, c_uint64, c_vo
 from functools import lru_cache
 from importlib.metadata import version
 from struct import Struct
-from typing import Any, NewType
+from typing import Any
 
 import wasmtime
 from wasmtime import _ffi as ffi
@@ -55,23 +55,29 @@ def prototype(name: str, restype: Any, *argtypes: Any) -> Any:
     return function
 
 
-Word = NewType("Word", object)
-"""an address or a number of 64 bits as ctypes hands it to C: made once, where an int is converted anew at
-each call"""
+class Word(int):
+    """An address or a number of 64 bits, which the compiled part takes as it is. ``c``: as ctypes hands it to
+    C: made once, where an int is converted anew at each call."""
+
+    c: Any
 
 
 def word(number: int) -> Word:
-    """``number``, 0 to 2^64 - 1 (an address, too), for a function of ``quick``."""
-    return Word(c_uint64.from_param(number))
+    """``number``, 0 to 2^64 - 1 (an address, too); its ``c`` is for a function of ``quick``."""
+    made = Word(number)
+    made.c = c_uint64.from_param(number)
+    return made
 
 
 amount = lru_cache(1024)(word)
-"""``word`` of what comes again: fuel limits, counts"""
+"""``word`` of what comes again: counts"""
+fuel_as_c = lru_cache(1024)(c_uint64.from_param)
+"""fuel as ctypes hands it to C: limits come again"""
 
 
 def quick(name: str, restype: Any) -> Any:
-    """As ``prototype``, for arguments that are Words, all of them: nothing checks that, and C would get half
-    of an int."""
+    """As ``prototype``, for arguments that are the ``c`` of a Word, all of them: nothing checks that, and C
+    would get half of an int."""
     function = _KEEPING_GIL[name]
     function.restype = restype
     return function
@@ -125,6 +131,11 @@ def address(pointer: Any) -> int:
     """The address that a ctypes pointer of wasmtime-py holds. A cast would tie the pointer to itself: garbage
     for each instance."""
     return c_void_p.from_buffer(pointer).value or 0
+
+
+def function_address(name: str) -> int:
+    """Where a C function of libwasmtime lies."""
+    return ctypes.cast(_KEEPING_GIL[name], c_void_p).value or 0
 
 
 def error_at(at: int) -> wasmtime.WasmtimeError:

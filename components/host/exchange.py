@@ -42,7 +42,8 @@ _framings: dict[tuple[int, int, bool, int], Case] = {}
 """a cache of equal values, which changes nothing"""
 
 
-def _framing(tag_size: int, tag_at: int, payload_at: int) -> Case:
+def framing(tag_size: int, tag_at: int, payload_at: int) -> Case:
+    """The framing that has such a tag, and such a payload at that address."""
     if tag_size == 12:  # the only tag of that length: length-field
         fields = _fields(MEMORY, _word(MEMORY, payload_at + 16)[0])
         found = _framings.get(fields)
@@ -62,7 +63,7 @@ def read_transact(at: int) -> list[Any]:
     """The arguments of ``transact`` at that address: [request, framing, timeout in ns]."""
     count, request_at, tag_size, tag_at, payload_at, timeout_ns = _arguments(MEMORY, at)
     request = MEMORY[request_at + 8 : request_at + 8 + VAL_BYTES * count : VAL_BYTES].tobytes()
-    return [request, _framing(tag_size, tag_at, payload_at), timeout_ns]
+    return [request, framing(tag_size, tag_at, payload_at), timeout_ns]
 
 
 class Replies:

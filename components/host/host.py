@@ -27,14 +27,16 @@ from twinloop.components.host.call_state import Owner
 from twinloop.components.host.capi import IS_SET, MEMORY, QQQ, Q
 from twinloop.components.host.codec import Codecs, LazySignature, Signature
 from twinloop.components.host.component import Component, ComponentRefused, Linked, read_component
+from twinloop.components.host.crossing import Way, way_of_process
 from twinloop.components.host.engines import Engines
-from twinloop.components.host.exchange import Replies, read_transact
 from twinloop.components.host.instance import STOPPED, Instance
 from twinloop.components.host.memory import MemoryCreator, MemoryOwner
 from twinloop.components.wasi.interfaces import PARKING as WASI_PARKING
 from twinloop.components.wasi.interfaces import resource_number, signatures, wasi_interface
 
 _put_three = QQQ.pack_into
+_U64 = 8
+"""kind of a wasmtime_component_val_t"""
 MAPS_PER_MEMORY = 4
 """two for itself, two for the fiber of a parked call of the instance that has it (measured)"""
 ADDRESSES_PER_MEMORY = 5 << 30
@@ -54,6 +56,10 @@ class _Import(NamedTuple):
     """Python result -> the C value at an address"""
     resources: bool = False
     """resources may be among them"""
+    transact: bool = False
+    """its arguments are those of ``fieldbus.transact``"""
+    gives: int = -1
+    """for the compiled part: the kind of a result that is a u64, 0 for no result; -1: ``write`` knows"""
 
 
 class Host:
@@ -63,11 +69,20 @@ class Host:
     wasmtime's threads, and would wait for them. ``fibers`` False: calls of a component that never parks are
     made without a fiber, cheaper by a third; one that takes longer than a slice (half a second at most,
     whatever it does) raises NeedsFibers, and whoever drives it begins anew. ``cache``: where compiled code is
-    kept; the user's if None.
+    kept; the user's if None. ``way``: by the compiled part, or without it; the process's if None.
     """
 
-    def __init__(self, threads: bool = True, fibers: bool = True, cache: CodeCache | None = None) -> None:
+    def __init__(
+        self,
+        threads: bool = True,
+        fibers: bool = True,
+        cache: CodeCache | None = None,
+        way: Way | None = None,
+    ) -> None:
         self.fibers = fibers
+        self._way = way = way or way_of_process()
+        self.words = way.words
+        """how an instance's words are made"""
         self.interrupted = False
         """guests stop at the end of their slice; who stops a run says so, and takes it back"""
         self.long: dict[str, None] = {}
@@ -85,8 +100,13 @@ class Host:
         self._instances: dict[int, Instance] = {}
         self._names: dict[int, str] = {}
         """what their calls are counted as"""
-        self._sync = capi.SYNC_IMPORT(self._sync_import)
-        self._async = capi.ASYNC_IMPORT(self._async_import)
+        self._trampolines = (
+            (capi.SYNC_IMPORT(self._sync_import), capi.ASYNC_IMPORT(self._async_import))
+            if way.imports is None
+            else ()
+        )
+        self._environments: list[Any] = []
+        """what the compiled trampolines are given"""
         self._dropped = capi.DROPPED(self._resource_dropped)
         self._true = (c_uint64 * 1)(1)
         self.closed = False
@@ -138,13 +158,13 @@ class Host:
 
     def _define(self, instance: Any, name: str, function: str, signature: Signature) -> bool:
         parks = name in PARKING
-        read = read_transact if name == "fieldbus.transact" else signature.get_arguments
-        write = (
-            Replies(signature.put_result).write
-            if name in ("fieldbus.transact", "fieldbus.receive")
-            else signature.put_result
+        transact, put = name == "fieldbus.transact", signature.put_result
+        read = self._way.read_transact if transact else signature.get_arguments
+        write = self._way.replies(put) if name in ("fieldbus.transact", "fieldbus.receive") else put
+        gives = (
+            0 if signature.result is None else signature.result.kind if signature.result.kind == _U64 else -1
         )
-        self._add(instance, function, _Import(name, read, write), parks)
+        self._add(instance, function, _Import(name, read, write, False, transact, gives), parks)
         return parks
 
     def _define_wasi(self, instance: Any, full_name: str, items: dict[str, Any]) -> bool:
@@ -180,13 +200,21 @@ class Host:
 
     def _add(self, instance: Any, function: str, entry: _Import, parks: bool) -> None:
         self._imports.append(entry)
-        add, trampoline = (capi.add_func_async, self._async) if parks else (capi.add_func, self._sync)
-        raw = function.encode()
-        error = add(
-            capi.address(instance.ptr()), raw, len(raw), cast(trampoline, c_void_p), len(self._imports), None
-        )
+        add, raw = (capi.add_func_async if parks else capi.add_func), function.encode()
+        trampoline, environment = self._trampoline(entry, parks)
+        error = add(capi.address(instance.ptr()), raw, len(raw), trampoline, environment, None)
         if error:
             raise HostError(f"wasmtime refused import {entry.name}: {capi.error_at(error)}")
+
+    def _trampoline(self, entry: _Import, parks: bool) -> tuple[Any, int]:
+        """What wasmtime calls for the import that was added last, and with which environment."""
+        index, crossing = len(self._imports), self._way.imports
+        if crossing is None:
+            return cast(self._trampolines[parks], c_void_p), index
+        name, read, write, resources, transact, gives = entry
+        made = crossing.Import(self, self._instances, name, read, write, index, resources, transact, gives)
+        self._environments.append(made)
+        return (crossing.ASYNC if parks else crossing.SYNC), made.at
 
     # ---- instances -------------------------------------------------------------------------------
     def instantiate(
@@ -265,7 +293,7 @@ class Host:
                 raise HostError("an import was called by an instance that nobody knows")
             if self.interrupted:
                 raise GuestEnded("dead", STOPPED)  # its slice may hold 200 000 imports
-            name, read, write, resources = self._imports[env - 1]
+            name, read, write, resources, _, _ = self._imports[env - 1]
             if resources:
                 self.codecs.resources.handles = instance.handles
             if self.called is not None:
@@ -321,7 +349,7 @@ class Host:
         try:
             if instance is None:
                 raise HostError("an import was called by an instance that nobody knows")
-            name, read, write, resources = self._imports[env - 1]
+            name, read, write, resources, _, _ = self._imports[env - 1]
             if self.called is not None:
                 self._count(instance, name)
             if resources:

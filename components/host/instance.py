@@ -20,29 +20,8 @@ import wasmtime
 from twinloop.components.contract.errors import GuestEnded, HostError
 from twinloop.components.host import capi
 from twinloop.components.host.batch import Held
-from twinloop.components.host.call_state import (
-    ERROR,
-    FLAG,
-    FUEL,
-    RESULT,
-    CallState,
-    CallWords,
-    NeedsFibers,
-    Owner,
-    Request,
-)
-from twinloop.components.host.capi import (
-    Word,
-    amount,
-    future_delete,
-    future_poll,
-    quick_call,
-    quick_call_async,
-    quick_delete,
-    quick_get_fuel,
-    quick_set_fuel,
-    word,
-)
+from twinloop.components.host.call_state import CallState, NeedsFibers, Owner, Request
+from twinloop.components.host.capi import Word, amount
 from twinloop.components.host.component import Linked
 from twinloop.components.host.memory import REFUSED_MAX, MemoryOwner
 from twinloop.components.host.outcome import Cause, Fault, classify
@@ -56,6 +35,8 @@ ASYNC_SLICE_FUEL = 200_000
 """the same for components that use the component model's async: who yields again and again costs the host a
 microsecond for a unit of fuel"""
 _new = tuple.__new__
+_NOTHING_AT = amount(8)
+"""no arguments: an address that is aligned, and that nobody looks at"""
 STOPPED = "the run was stopped while it computed"
 
 
@@ -100,7 +81,7 @@ class Instance:
         self.lent = False
         """somebody reads the result where it lies: ``close`` leaves it, and who has read it calls
         ``release``"""
-        self.block = CallWords(self.context)
+        self.block = host.words(self.context)
         self.result_at = self.block.at
         self._call = CallState()
         self._functions: Functions = {}
@@ -124,7 +105,7 @@ class Instance:
         self._call.start = Start(self.linked, self.context)
         self.busy, self._call.begun = True, False
         self._call.fuel_given = self._fuel_left = fuel
-        quick_set_fuel(self.block.context, amount(fuel))
+        self.block.set_fuel(fuel)
 
     def close(self) -> None:
         """Power off: a call under way is unwound, its driver sees Fault dead when it advances again. Twice is
@@ -143,11 +124,9 @@ class Instance:
 
     def _end(self) -> None:
         call = self._call
-        future, call.future = call.future, None
-        self.busy, call.begun, self._call.start = False, False, None
+        self.busy, call.begun, call.start = False, False, None
         self.request, call.pending = None, None
-        if future:
-            capi.future_delete(future)  # unwinds the guest if it is parked; must come before the store goes
+        self.block.end()
 
     # ---- calls -----------------------------------------------------------------------------------
     def begin(
@@ -165,7 +144,7 @@ class Instance:
         self.busy = True
         self.memory.asked = 0
         call.fuel_given = self._fuel_left = fuel
-        quick_set_fuel(self.block.context, amount(fuel))
+        self.block.set_fuel(fuel)
 
     def call_at(self, export: str, arguments_at: Word, fuel: int) -> int:
         """``begin`` and ``advance`` in one, for a component none of whose imports parks; returns the
@@ -175,27 +154,22 @@ class Instance:
         if self.busy or self.fault is not None:
             self._begin_refused(export)
         call, block, memory = self._call, self.block, self.memory
-        words, context, to = block.words, block.context, block.result_to
         if self._holds_result:
-            quick_delete(to)
+            block.delete_result()
             self._holds_result = False
         signature, function, _ = self._functions[export]
         call.signature, self.busy = signature, True
         # what it used is counted from a slice, if it may have more
         given = call.fuel_given = self._fuel_left = fuel if fuel <= SLICE_FUEL else SLICE_FUEL
         memory.asked = 0
-        words[RESULT] = 0  # the C API drops what the slot held: let that be a bool
-        quick_set_fuel(context, amount(given))
-        error = quick_call(function, context, arguments_at, signature.takes, to, signature.gives)
-        quick_get_fuel(context, block.fuel_to)
-        left = words[FUEL]
+        left = block.call(function, arguments_at, signature.takes, signature.gives, given)
+        error = block.error
         if given < fuel:
             if error and not left:
                 self._too_long(error)
             left += fuel - given
         self._fuel_left = left
         if error or self.raised is not None or memory.asked > REFUSED_MAX:
-            words[ERROR] = error or 0
             self._finish()
             left = self._fuel_left
         else:
@@ -214,6 +188,7 @@ class Instance:
         """It has used up a slice of a call that may have more, and can't be continued: such components need
         fibers."""
         capi.error_at(error)
+        self.block.error = 0
         self._die(Fault(Cause.DEAD, "its call is longer than a slice", 0))
         self.host.long[self.linked.component.sha256] = None
         raise NeedsFibers(self.linked.component.sha256)
@@ -236,18 +211,16 @@ class Instance:
         """
         if self.closed:
             return 0
-        before, call = self._fuel_left, self._call
+        before, call, block = self._fuel_left, self._call, self.block
         if call.start is not None:
             self.host.memory.owner = self.memory
         if call.begun:
-            done = future_poll(call.future)
+            done = block.poll()
         else:
             done = self._first_step()
         if not done and self.request is None and self.raised is None:
             done = self._go_on(before)
-        block = self.block
-        quick_get_fuel(block.context, block.fuel_to)
-        self._fuel_left = block.words[FUEL]
+        self._fuel_left = block.left
         if done:
             self._finish()
         elif self.memory.asked > REFUSED_MAX:
@@ -262,11 +235,11 @@ class Instance:
         """Slice by slice, to its next parked import or its end; who makes no progress is stuck. Is it
         done?"""
         while True:
-            left = self.block.fuel()
+            left = self.block.left
             if left == before or self.host.interrupted or self.memory.asked > REFUSED_MAX:
                 return False
             before = left
-            if future_poll(self._call.future):
+            if self.block.poll():
                 return True
             if self.request is not None or self.raised is not None:
                 return False
@@ -281,70 +254,70 @@ class Instance:
         signature = call.signature
         at = call.arguments_at
         if at is None:
-            at = block.result_to  # for nobody, where there are none
+            at = _NOTHING_AT  # where there are none
             if signature.arity or call.arguments:
                 self.busy = False  # no call is under way when an argument is no value of its type
                 at = amount(signature.put_arguments(call.arguments))
                 self.busy = True
         call.begun = True
-        block.words[RESULT] = block.words[ERROR] = 0  # the C API drops what the slot held: let that be a bool
-        context, to = block.context, block.result_to
         if self._fibers:
-            call.future = quick_call_async(
-                call.function, context, at, signature.takes, to, signature.gives, block.error_to
-            )
-            return bool(future_poll(call.future))
-        block.words[ERROR] = self._in_a_slice(
-            lambda: quick_call(call.function, context, at, signature.takes, to, signature.gives)
-        )
+            return block.start(call.function, at, signature.takes, signature.gives)
+        more = self._slice()
+        block.call(call.function, at, signature.takes, signature.gives, self._fuel_left)
+        self._slice_over(more)
         return True
 
     def _first_of_start(self, start: Start) -> bool:
-        words = self.block.words
-        words[ERROR] = 0
+        block = self.block
+        block.error = 0
         if self._fibers:
             slice_fuel = ASYNC_SLICE_FUEL if self.linked.component.engine.fibers else SLICE_FUEL
-            self._call.future = start.on_fiber(slice_fuel, self.block.error_at)
-            return bool(future_poll(self._call.future))
-        words[ERROR] = self._in_a_slice(start.at_once)
+            return block.adopt(start.on_fiber(slice_fuel, block.error_at))
+        more = self._slice()
+        block.set_fuel(self._fuel_left)
+        block.error = start.at_once()
+        self._slice_over(more)
         return True
 
-    def _in_a_slice(self, run: Callable[[], int | None]) -> int:
-        """Run it without a fiber, and no longer than a slice; returns the address of its error, 0: none."""
-        block, more = self.block, self._call.fuel_given - SLICE_FUEL
-        if more <= 0:
-            return run() or 0
-        self._fuel_left = SLICE_FUEL
-        quick_set_fuel(block.context, amount(SLICE_FUEL))
-        error = run() or 0
+    def _slice(self) -> int:
+        """Without a fiber, nothing runs for longer than a slice, which ``_fuel_left`` is from here on; how
+        much more the call may have."""
+        more = max(0, self._call.fuel_given - SLICE_FUEL)
+        if more:
+            self._fuel_left = SLICE_FUEL
+        return more
+
+    def _slice_over(self, more: int) -> None:
+        """It has run, and its error is known; what it may have beside the slice is left as well."""
+        block = self.block
         left = block.fuel()
-        if error and not left:
-            self._too_long(error)
-        quick_set_fuel(block.context, word(left + more))
-        return error
+        if more:
+            if block.error and not left:
+                self._too_long(block.error)
+            block.set_fuel(left + more)
+            block.fuel()
 
     def _finish(self) -> None:
-        call, words = self._call, self.block.words
+        call, block = self._call, self.block
         self.busy = call.begun = False
-        if call.future:
-            future_delete(call.future)
-            call.future = None
+        block.end()
+        failed = block.error
         if self.raised is not None:
             error, self.raised = self.raised, None
-            if words[ERROR]:
-                capi.error_at(words[ERROR])
+            if failed:
+                capi.error_at(failed)
             if isinstance(error, GuestEnded):
                 self._die(Fault(Cause(error.cause), str(error), self.fuel_used()))
                 return
             self.fault = Fault(Cause.HOST, f"an import handler failed: {error!r}", self.fuel_used())
             raise error
         if self.memory.asked > REFUSED_MAX:
-            if words[ERROR]:
-                capi.error_at(words[ERROR])
+            if failed:
+                capi.error_at(failed)
             self._die(self._asked_too_often())
             return
-        if words[ERROR]:
-            self._fail(words[ERROR])
+        if failed:
+            self._fail(failed)
             return
         if call.start is None:
             self._holds_result = call.signature.results == 1
@@ -359,7 +332,7 @@ class Instance:
         )
 
     def _fail(self, error: int) -> None:
-        self.block.words[ERROR] = 0
+        self.block.error = 0
         used = self.fuel_used()
         fault = classify(capi.error_at(error), self.memory.refused, used, self._fuel_left)
         self._fuel_left -= fault.fuel_used - used
@@ -387,7 +360,7 @@ class Instance:
     ) -> None:
         """Called by the host's trampoline: the guest waits at an import, whose result ``put_result`` writes
         to ``slot``."""
-        self.block.words[FLAG] = 0
+        self.block.wait()
         self._call.pending = put_result, slot
         self.request = _new(Request, (name, arguments))  # without its Python constructor
 
@@ -401,14 +374,14 @@ class Instance:
         put_result, slot = call.pending
         put_result(value, slot)
         self.request = call.pending = None
-        self.block.words[FLAG] = 1
+        self.block.go_on()
 
     def limit_fuel(self, fuel: int) -> None:
         """Lower what is left for the call under way (its deadline came closer while it was parked)."""
         if fuel < self._fuel_left:
             self._call.fuel_given -= self._fuel_left - fuel
             self._fuel_left = fuel
-            quick_set_fuel(self.block.context, word(fuel))
+            self.block.set_fuel(fuel)
 
     # ---- results and figures ---------------------------------------------------------------------
     def result(self) -> Any:
@@ -420,7 +393,7 @@ class Instance:
         """Free the result once its last reader is done."""
         if self._holds_result:
             self._holds_result = False
-            quick_delete(self.block.result_to)
+            self.block.delete_result()
 
     def take_result(self, into: Held) -> None:
         """Move the result out of this instance, which may then serve its next call; ``into`` frees it."""
@@ -430,9 +403,7 @@ class Instance:
 
     def segment_fuel(self) -> int:
         """Fuel used since the guest last went on; right inside an import, too."""
-        block = self.block
-        quick_get_fuel(block.context, block.fuel_to)  # ``CallWords.fuel`` written out: asked in each poll
-        return self._fuel_left - block.words[FUEL]
+        return self._fuel_left - self.block.fuel()
 
     def fuel_used(self) -> int:
         """Fuel used by the call so far."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 
-from twinloop.components.host import least_call
+from twinloop.components.probes import least_call
 from twinloop.scenarios.claims.claim import (
     HERE,
     KEPT,

@@ -89,7 +89,9 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        print(f"twinloop {twinloop.__version__}")
+        from twinloop.components.native.choice import CHOICE
+
+        print(f"twinloop {twinloop.__version__} ({CHOICE.word})")
         raise typer.Exit()
 
 

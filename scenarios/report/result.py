@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from twinloop.components.native.choice import CHOICE
 from twinloop.devices.model.statuses import quality, status_name
 from twinloop.scenarios.file.load import Loaded
 from twinloop.scenarios.judging.judged import Judged
@@ -145,14 +146,14 @@ class Result:
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of what decides a run."""
+    """Of Python and of what decides a run; ``core``: compiled or pure, which decides how long it takes."""
     found = {"python": platform.python_version()}
     for name in _PACKAGES:
         try:
             found[name] = version(name)
         except PackageNotFoundError:
             found[name] = "not installed"
-    return found
+    return {**found, "core": CHOICE.word}
 
 
 def _books(ledger: Ledger, derived: int) -> dict[str, Any]:

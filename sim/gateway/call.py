@@ -14,9 +14,10 @@ from dataclasses import replace
 from typing import Any
 
 from twinloop.components.contract.errors import GuestEnded
-from twinloop.components.host.batch import BATCH_BYTES_MAX, Lists, batch_bytes, batch_in
+from twinloop.components.host.batch import BATCH_BYTES_MAX, Lists, batch_bytes
 from twinloop.components.host.call_state import Request
 from twinloop.components.host.capi import Word
+from twinloop.components.host.crossing import batch_in
 from twinloop.components.host.instance import Instance
 from twinloop.components.host.outcome import Cause, Fault
 from twinloop.sim.accounts.latency import BUS, StageTimes

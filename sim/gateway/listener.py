@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-from twinloop.components.host.batch import read_batch
+from twinloop.components.host.crossing import read_batch
 from twinloop.components.host.outcome import Cause, Fault
 from twinloop.sim.accounts.latency import BUS, DRIVER, StageTimes
 from twinloop.sim.accounts.ledger import Row

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from twinloop.components.contract.contract import Verdict, as_written
-from twinloop.components.host.batch import Batch, Lists, doubt, forward_lane, read_batch
+from twinloop.components.host.batch import Batch, Lists, doubt
+from twinloop.components.host.crossing import forward_lane, read_batch
 from twinloop.components.host.outcome import Cause, Fault
 from twinloop.devices.model.statuses import NO_NUMBER
 from twinloop.sim.accounts.latency import DRIVER, POLICY, TRANSFORM, UPLINK, StageTimes

@@ -11,7 +11,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from twinloop.components.contract.contract import PointConfig
-from twinloop.components.host.batch import Batch, StageArguments, read_batch
+from twinloop.components.host.batch import Batch, StageArguments
+from twinloop.components.host.crossing import Room, read_batch
 from twinloop.components.host.instance import Instance
 from twinloop.devices.model.device import DeviceModel
 from twinloop.devices.model.protocols import PROTOCOLS
@@ -125,7 +126,7 @@ class Reader:
         self.name = spec.name
         self.topic = f"{TOPIC_PREFIX}{spec.name}".encode()
         self.times = self.before = StageTimes()
-        self.arguments = StageArguments(spec.name)
+        self.arguments = StageArguments(spec.name, Room)
         self.row: Row | None = None
         """the sample that is under way"""
         self.riding: Riding | None = None

@@ -9,7 +9,7 @@ missed at once; the first notification of a new one is no sample, whatever it ho
 
 from __future__ import annotations
 
-from twinloop.components.host.batch import read_batch
+from twinloop.components.host.crossing import read_batch
 from twinloop.devices.model.nodes import News
 from twinloop.sim.accounts.ledger import End, Row
 from twinloop.sim.field.opcua_port import StackPort

@@ -39,7 +39,9 @@ SCENARIOS = {
 TRIED = library_names() if os.environ.get("TWINLOOP_ARM") == "all" else [*SCENARIOS]
 PASS_OR_FAIL = (0, 1)
 """exit codes of a run that was judged: which of them it was is compared"""
-OF_THE_MACHINE = (("versions", "python"), ("versions", "twinloop"), ("run", "wall_s"), ("run", "speedup"))
+OF_THE_MACHINE = (
+    ("versions", "python"), ("versions", "twinloop"), ("versions", "core"), ("run", "wall_s"), ("run", "speedup"),
+)  # fmt: skip
 """what a result says of the machine that ran it"""
 FILES = """
 import platform, sys, wasmtime._ffi as ffi, numpy._core._multiarray_umath as umath

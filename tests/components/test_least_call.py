@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from twinloop.components.host.least_call import KINDS, components_ns, host_ns
+from twinloop.components.probes.least_call import KINDS, components_ns, host_ns
 
 
 def test_a_call_of_another_component_takes_time_and_bytes_take_more() -> None:

@@ -143,7 +143,7 @@ def fleets(one: Side, other: Side, width: int, height: int) -> list[Text]:
 
 
 def by_fleet(side: Side) -> dict[str, Wrong]:
-    """Fleet -> its points, in the order of the plan; nothing yet in a view that was asked for without them."""
+    """Fleet -> its points, in the order of the plan; nothing yet in a view that was made without them."""
     known = side.view.figures
     if not known.due:
         return {}

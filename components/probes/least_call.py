@@ -133,12 +133,12 @@ def host_ns(rounds: int = 60, times: int = 3000) -> float | None:
     instance = wasmtime.Instance(store, wasmtime.Module(engine, _EMPTY), [])
     function = instance.exports(store)["empty"]
     assert isinstance(function, wasmtime.Func)
-    context = word(capi.address(store._context()))
+    context = word(capi.address(store._context())).c
     called = capi.quick("wasmtime_func_call_unchecked", capi._p)
     asked = capi.quick("wasmtime_context_get_data", None)
     cell, trap = (c_uint64 * 2)(7), (c_uint64 * 1)()
-    at, cell_at, trap_at = word(addressof(function._func)), word(addressof(cell)), word(addressof(trap))
-    one = word(1)
+    at, cell_at, trap_at = (word(addressof(one)).c for one in (function._func, cell, trap))
+    one = word(1).c
     if called(context, at, cell_at, one, trap_at):
         raise HostError("the empty function failed")
 
