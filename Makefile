@@ -74,6 +74,7 @@ pictures: $(VENV)/.dev        ## the documentation's pictures of the TUI, and th
 	$(BIN)/twinloop tui mixed-plant-troubles --screenshot docs/pictures/overview.svg --at 44s --screen overview --size 120x40
 	$(BIN)/twinloop tui hundred-sensors-slow --screenshot docs/pictures/latency.svg --at 20s --screen latency --size 120x40
 	$(BIN)/twinloop tui mixed-plant-troubles --screenshot docs/pictures/device.svg --at 60s --screen device --size 120x40
+	$(BIN)/python -m tests.tui.first_fault
 	$(BIN)/python -m tests.tui.captures
 
 pictures-html: $(VENV)/.dev   ## the documentation's pictures of report pages (needs Chromium), of a cluster and of pytest
