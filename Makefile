@@ -48,7 +48,8 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-bench: $(VENV)/.dev           ## ratios within one run; exits 1 when one is broken
+bench: $(VENV)/.dev           ## ratios within one run, with the compiled part where it can be built; exits 1 when one is broken
+	-$(BIN)/python -m twinloop.components.native.compiling
 	$(BIN)/python -m benchmarks.ratios
 
 runtimes: $(VENV)/.dev        ## WebAssembly runtimes side by side: builds their runners (cargo, go, node; what isn't there is left out with a word), measures, writes docs/runtimes.md and the profiles

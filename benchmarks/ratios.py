@@ -29,6 +29,7 @@ from benchmarks.probe import raw, stock, typed
 from benchmarks.steps import closures_to_generated
 from benchmarks.wire import LASTS_S, serve
 from twinloop.components.host.host import Host
+from twinloop.components.native.choice import CHOICE
 from twinloop.scenarios.collector import COLLECTOR
 from twinloop.scenarios.file.load import load_text
 from twinloop.scenarios.planning.plan import Planner
@@ -420,8 +421,8 @@ def wire() -> str:
 def main() -> int:
     """Measure, print, judge."""
     print(
-        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, medians of "
-        f"{SAMPLES} interleaved"
+        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, twinloop "
+        f"{CHOICE.word}, medians of {SAMPLES} interleaved"
     )
     host = Host(fibers=False)  # as in `twinloop run`
     rows = [
