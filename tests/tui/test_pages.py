@@ -3,6 +3,8 @@ pages as pure functions at three sizes."""
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,10 @@ from twinloop.components.host.host import Host
 from twinloop.scenarios.file.load import LIBRARY
 from twinloop.scenarios.judging.expressions import parse
 from twinloop.scenarios.judging.metrics.table import METRICS
+from twinloop.scenarios.page.watched import GROWING, MOST
 from twinloop.tui.drawing.spots import Spot, at, overlay, step
 from twinloop.tui.engine.expectation_view import sentence
-from twinloop.tui.engine.explored import Wanted
+from twinloop.tui.engine.explored import ExpectationView, Wanted
 from twinloop.tui.engine.feed import Feed
 from twinloop.tui.engine.messages import Look, RunTo, View
 from twinloop.tui.engine.process import answer
@@ -142,6 +145,59 @@ def test_figures_of_the_pages(host: Host, file: Path) -> None:
     assert backlog.expectation is not None
     assert max(value for _, value in backlog.expectation.values) > 0
     assert any(kind == "link" for _, kind, _ in backlog.expectation.records)
+    one.world.close()
+
+
+def paged(text: str, said: str, values: tuple[tuple[int, float], ...], unit: str, limit: str) -> Any:
+    return ExpectationView(
+        0, text, "FAIL", "", limit, "", "", said, values, unit, unit, math.nan, (), ()
+    )  # fmt: skip
+
+
+def opened(host: Host, file: Path, page: Any, width: int) -> list[tuple[int, int, str]]:
+    """(from, until, what the cursor says) of each place of its curve."""
+    one = engine(host, file)
+    seen = view(one)
+    one.world.close()
+    seen = replace(seen, closer=replace(seen.closer, expectation=page))
+    found = expectation.curve_spots(one.plan, seen, width, 12, Closer(0))
+    return [
+        (spot.target.from_ns, spot.target.to_ns, spot.says.partition(",")[0])  # type: ignore[attr-defined]
+        for spot in found
+    ]
+
+
+def test_the_cursor_of_a_curve_opens_the_window_of_its_value(host: Host, file: Path) -> None:
+    """By hand: windows of 1 s, and the clock stands a millisecond after the last of them. What grows stands
+    at the end of its window, a share, too; a gauge at its beginning, although it is a count, too."""
+    at_ns = (S, 2 * S, 2_001_000_000)
+    grows = tuple(zip(at_ns, (0.0, 3.0, 3.0), strict=True))
+    windows = [(0, S, "0 at 0:01"), (S, 2 * S, "3 at 0:02"), (2 * S, at_ns[2], "3 at 0:02")]
+    page = paged("count(samples.lost) == 0", GROWING, grows, "count", "== 0")
+    assert opened(host, file, page, 4000) == windows
+    share = paged("ratio(samples.lost) == 0", GROWING, grows, "ratio", "== 0 %")
+    assert [one[:2] for one in opened(host, file, share, 4000)] == [one[:2] for one in windows]
+    gauge = paged("max(backlog) <= 2", MOST, ((0, 5.0), (S, 7.0), (2 * S, 0.0)), "count", "<= 2")
+    assert opened(host, file, gauge, 4000)[:2] == [(0, S, "5 at 0:00"), (S, 2 * S, "7 at 0:01")]
+
+
+def test_values_in_one_cell_are_told_by_the_worst(host: Host, file: Path) -> None:
+    """Two values a cell, by hand: 9 cells for 0 to 17 s."""
+    values = tuple((i * S, 50.0 if i == 4 else 1.0 if i == 9 else 10.0 + i) for i in range(18))
+    high = opened(host, file, paged("max(backlog) <= 2", MOST, values, "count", "<= 2"), 9 + 9)
+    assert (4 * S, 5 * S, "50 at 0:04") in high
+    assert not any(says.startswith("1 at") for *_, says in high)
+    low = opened(host, file, paged("max(backlog) >= 2", MOST, values, "count", ">= 2"), 9 + 9)
+    assert (9 * S, 10 * S, "1 at 0:09") in low
+
+
+def test_the_cursor_on_latency_says_the_worst_of_its_cell(host: Host, file: Path) -> None:
+    one = engine(host, file)
+    windows = tuple((i * S, 1, 2, -1 if i == 6 else 9_000_000 if i == 3 else 1_000_000) for i in range(20))
+    seen = replace(view(one), latency=windows)
+    said = [spot.says for spot in spots.curve(one.plan, seen, 18, 14)]
+    assert any(says.startswith("p99 9 ms at 0:03") for says in said)
+    assert any(says.startswith("p99 never at 0:06") for says in said)
     one.world.close()
 
 

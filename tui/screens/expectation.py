@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 import textwrap
-from itertools import pairwise
 
 from rich.text import Text
 
+from twinloop.scenarios.page.watched import GROWING
 from twinloop.scenarios.report.console import value_text
 from twinloop.tui.drawing import plot
 from twinloop.tui.drawing.look import BAD, LATE, VERDICTS
@@ -83,23 +83,46 @@ def over_time(plan: Ready, view: View, width: int, height: int, closer: Closer) 
 
 
 def curve_spots(plan: Ready, view: View, width: int, height: int, closer: Closer) -> list[Spot]:
-    """Each value of the curve; those that fall into one cell are one."""
+    """Each value of the curve. Those that fall into one cell are one: of a count that grows the last, with
+    all of their windows, else the one that is hardest to accept, as the curve shows it there."""
     one = found(view, closer)
     out = list[Spot]()
     if one is None or not one.values:
         return out
-    to_ns, values = _until_ns(one, view), one.values
-    size_ns = min((b[0] - a[0] for a, b in pairwise(values) if b > a), default=10**9)
-    for at_ns, value in values:
+    to_ns = _until_ns(one, view)
+    most = dict[int, float]()
+    """cell -> the value that stands there"""
+    for (from_ns, until_ns), (at_ns, value) in zip(_windows(one, to_ns), one.values, strict=True):
         x = plot.place_of(at_ns, 0, to_ns, width)
         if out and out[-1].x0 == x:
-            out.pop()
-        says = f"{shown(one, value)} at {strip.short_clock(at_ns // 10**9)}, enter: its samples"
-        # a count that grows stands at the end of its window
-        from_ns = max(0, at_ns - size_ns) if one.unit == "count" else at_ns
-        target = ToWindow(one.number, from_ns, from_ns + max(1, size_ns))
-        out.append(Spot(target, says, CURVE_HEAD, x, x + 1, height - 1 - 2))
+            before = out.pop().target
+            assert isinstance(before, ToWindow)
+            if one.said == GROWING:
+                from_ns = before.from_ns
+            elif not _harder(one, value, most[x]):
+                from_ns, until_ns, value = before.from_ns, before.to_ns, most[x]
+        most[x] = value
+        when = until_ns if one.said == GROWING else from_ns
+        says = f"{shown(one, value)} at {strip.short_clock(when // 10**9)}, enter: its samples"
+        out.append(Spot(ToWindow(one.number, from_ns, until_ns), says, CURVE_HEAD, x, x + 1, height - 1 - 2))
     return out
+
+
+def _windows(one: ExpectationView, to_ns: int) -> list[tuple[int, int]]:
+    """From when until when each value is: of a count that grows it stands at the end of its window."""
+    at_ns = [at_ns for at_ns, _ in one.values]
+    if one.said == GROWING:
+        pairs = zip([0, *at_ns], at_ns, strict=False)
+    else:
+        pairs = zip(at_ns, [*at_ns[1:], to_ns], strict=True)
+    return [(begins, max(begins + 1, ends)) for begins, ends in pairs]
+
+
+def _harder(one: ExpectationView, value: float, than: float) -> bool:
+    """Is a value harder to accept?"""
+    if math.isnan(than) or math.isnan(value):
+        return math.isnan(than)
+    return value < than if one.limit[0] == ">" else value > than
 
 
 def _until_ns(one: ExpectationView, view: View) -> int:

@@ -57,20 +57,22 @@ def stages(plan: Ready, view: View, width: int, height: int) -> list[Spot]:
 
 def curve(plan: Ready, view: View, width: int, height: int, cloud: bool = False) -> list[Spot]:
     """Each window of the latency over time, at the gateway or to the ``cloud``; those that fall into one cell
-    are one."""
+    are one, with the worst of their figures."""
     to_ns, out = latency.until_ns(plan, view, cloud), list[Spot]()
     windows = view.figures.cloud if cloud else view.latency
     above = len(latency.heads(plan, latency.curves(view, width, height, cloud), width, height, cloud))
     size_ns = min((b[0] - a[0] for a, b in pairwise(windows)), default=1_000_000_000)
-    first_ns = 0
+    first_ns = worst_ns = worst = 0
     for from_ns, _, _, p99 in windows:
         x = plot.place_of(from_ns, 0, to_ns, width)
         if not out or out[-1].x0 != x:
-            first_ns = from_ns
+            first_ns, worst_ns, worst = from_ns, from_ns, p99
         else:
             out.pop()
-        when = strip.short_clock(from_ns // 10**9)
-        says = f"p99 {time_text(p99)} at {when}, enter: its slowest samples"
+            if worst >= 0 and not 0 <= p99 <= worst:
+                worst_ns, worst = from_ns, p99
+        figure = "never" if worst < 0 else time_text(worst)
+        says = f"p99 {figure} at {strip.short_clock(worst_ns // 10**9)}, enter: its slowest samples"
         out.append(
             Spot(ToWindow(-1, first_ns, from_ns + size_ns), says, above, x, x + 1, height - 1 - AXIS_LINES)
         )
