@@ -24,6 +24,8 @@ from twinloop.tui.engine.feed import Feed
 from twinloop.tui.engine.messages import Died, Do, Done, Look, Play, Refused, Rewind, RunTo, View
 from twinloop.tui.engine.process import answer
 from twinloop.tui.engine.standouts import GONE_MAX, SLOW_MAX, StandOuts
+from twinloop.tui.screens import closer
+from twinloop.tui.screens.closer import Closer
 
 MISSING = (
     SCENARIO.replace("cut: cloud, for: 3 s", "cut: plant, for: 3 s")
@@ -132,6 +134,33 @@ def test_a_sample_that_was_missed_says_why(host: Host, missing: Path) -> None:
     assert [(end.end, end.cause, end.at_ns) for end in found.ends] == [("missed", gone.cause, gone.at_ns)]
     assert not found.verdicts
     assert any(frame.way == "!" for frame in found.frames) or not found.frames
+    one.world.close()
+
+
+def test_faults_are_told_of_the_component_that_is_meant(host: Host, tmp_path: Path) -> None:
+    """An instance's name hasn't its component's in it: gw/driver/presses/1 is one of modbus-driver."""
+    path = tmp_path / "faults.yaml"
+    meant = (
+        "component=modbus-driver", "component=route", "component=modbus-driver,cause=out-of-bounds",
+        "component=modbus-driver,cause=unreachable", "gateway=gw",
+    )  # fmt: skip
+    faults = "\n".join(f"  - count(component.faults{{{keys}}}) == 0" for keys in meant)
+    scenario = SCENARIO.replace(
+        "  - {at: 6 s,", "  - {at: 2 s, fault-component: gw/driver/presses/1}\n  - {at: 6 s,"
+    )
+    path.write_text(scenario.partition("expect:")[0] + f"expect:\n{faults}\n", encoding="utf-8")
+    one = engine(host, path)
+    one.handle(RunTo(4 * S))
+    go(one)
+    told = []
+    for number in range(len(meant)):
+        seen = answer(one, Look(closer=Wanted(number)))
+        assert isinstance(seen, View)
+        page = seen.closer.expectation
+        told.append((page.measured, len(page.records)))
+    assert told == [("1", 1), ("0", 0), ("0", 0), ("1", 1), ("1", 1)]
+    drawn = closer.component(one.plan, seen, 100, 20, Closer(component="modbus-driver"))
+    assert any("gw/driver/presses/1 unreachable" in line.plain for line in drawn)
     one.world.close()
 
 

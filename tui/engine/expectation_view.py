@@ -7,6 +7,7 @@ while the run goes on (followed.py, standouts.py).
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING
 
 from twinloop.scenarios.judging.expectation import Expectation
@@ -251,10 +252,17 @@ def _records(engine: Engine, expectation: Expectation) -> tuple[tuple[int, str, 
     kinds = KINDS.get(metric) or KINDS.get(metric.partition(".")[0]) or ()
 
     def meant(line: LogLine) -> bool:
-        return line.kind in kinds and all(
-            keys[key] in line.text
+        if line.kind not in kinds or metric.startswith("samples."):
+            return line.kind in kinds
+        if line.kind == "fault":
+            slot, cause = line.text.split(" ", 2)[:2]
+            said = {"gateway": slot.partition("/")[0], "component": line.component, "cause": cause}
+            return all(said[key] == keys[key] for key in said if key in keys)
+        # a whole name: presses/1 isn't presses/15
+        return all(
+            re.search(rf"(?<![\w-]){re.escape(keys[key])}(?![\w-])", line.text)
             for key in ("component", "cause", "device")
-            if key in keys and metric != "samples"
+            if key in keys
         )
 
     found = [(line.at_ns, line.kind, line.text) for line in engine.watch.log if meant(line)]

@@ -213,12 +213,13 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """One line of the log."""
+    """One line of the log. ``component``: of a fault, whose it is: an instance has a name of its own."""
 
     number: int
     at_ns: int
     kind: str
     text: str
+    component: str = ""
 
 
 @dataclass(frozen=True, slots=True)

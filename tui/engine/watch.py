@@ -101,8 +101,8 @@ class Watch:
         world.latencies.watch_windows(False, self._carried, self._never)
         world.ends.on_end.append(self._ended)
         self._pollers: dict[int, list[Poller]] = {}
-        self._trapped: dict[tuple[int, str], tuple[str, ...]] = {}
-        """(when, slot) of a fault that the trace is about to tell -> the functions in which it was"""
+        self._trapped: dict[tuple[int, str], tuple[str, tuple[str, ...]]] = {}
+        """(when, slot) of a fault that the trace is about to tell -> its component, in which functions"""
         for gateway in world.gateways:
             gateway.supervisor.complaints.on_fault.append(self._faulted)
             for poller in gateway.pollers:
@@ -130,21 +130,20 @@ class Watch:
             self.seen[kind] = self.seen.get(kind, 0) + 1
             if kind == "end" and record[5] == "delivered":
                 self.delivered.add(self.standouts.fleet_of[record[2]], record[0], record[4].bit_count())
-            functions = self._trapped.pop((record[0], record[2]), ()) if kind == "fault" else ()
+            trapped = self._trapped.pop((record[0], record[2]), ("", ())) if kind == "fault" else ("", ())
             if kind in TOLD and (record[0] >= 0 or kind in BOOT):
-                self._tell(record, functions)
+                self._tell(record, *trapped)
 
-    def _tell(self, record: Record, functions: tuple[str, ...]) -> None:
+    def _tell(self, record: Record, component: str, functions: tuple[str, ...]) -> None:
         at_ns, kind, words = record[0], record[1], self._words(record, functions)
         last = self.log[-1] if self.log else None
         if kind == "limit" and last is not None and (last.kind, last.text) == (kind, words):
             return  # who hits one again and again would push all else out of the log
         self._number += 1
-        self.log.append(LogLine(self._number, at_ns, kind, words))
+        self.log.append(LogLine(self._number, at_ns, kind, words, component))
 
     def _faulted(self, now_ns: int, slot: Slot, fault: Fault) -> None:
-        if fault.functions:
-            self._trapped[now_ns, slot.name] = fault.functions
+        self._trapped[now_ns, slot.name] = slot.spec.name, fault.functions
 
     def _words(self, record: Record, functions: tuple[str, ...] = ()) -> str:
         if record[1] == "fault":

@@ -199,6 +199,6 @@ def component(plan: Ready, view: View, width: int, height: int, closer: Closer) 
     lines = [
         Text(f"  {clock_text(line.at_ns)}  {line.text}")
         for line in view.log
-        if line.kind == "fault" and closer.component in line.text
+        if line.kind == "fault" and line.component == closer.component
     ]
     return [*out, *lines[-max(0, height - len(out)) :]][:height] if lines else out[:height]
