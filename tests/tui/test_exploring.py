@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,17 +14,20 @@ import pytest
 from tests.tui.scene import SCENARIO, WAIT_S, S, engine, go
 from twinloop.components.host.host import Host
 from twinloop.scenarios.file.load import load
+from twinloop.scenarios.judging.expressions import parse
 from twinloop.scenarios.planning.plan import Planner
 from twinloop.sim.accounts.latency import STAGES
+from twinloop.sim.accounts.ledger import End
 from twinloop.sim.kernel.trace import Record
 from twinloop.sim.world import World
 from twinloop.tui.engine import exploring, marks
 from twinloop.tui.engine.engine import Engine
-from twinloop.tui.engine.explored import Gone, Known, SampleView, Slow, Wanted
+from twinloop.tui.engine.expectation_view import _behind_latency
+from twinloop.tui.engine.explored import Gone, Known, SamplesView, SampleView, Slow, Wanted
 from twinloop.tui.engine.feed import Feed
 from twinloop.tui.engine.messages import Died, Do, Done, Look, Play, Refused, Rewind, RunTo, View
 from twinloop.tui.engine.process import answer
-from twinloop.tui.engine.standouts import GONE_MAX, SLOW_MAX, StandOuts
+from twinloop.tui.engine.standouts import GONE_MAX, SLOW_MAX, StandOuts, grid_ns
 from twinloop.tui.screens import closer
 from twinloop.tui.screens.closer import Closer
 
@@ -295,3 +299,58 @@ def test_few_of_many_are_kept() -> None:
     seen = kept.samples(10, 20, None)
     assert seen.counts == (("missed", "timeout", "a", 10 * (GONE_MAX + 2)), ("lost", "crash", "b", 4))
     assert [gone.k for gone in seen.gone] == [0, 1, 0, 2]
+    assert [slow.total_ns for slow in kept.samples(0, 10, {2: None}).slow] == [2]
+
+
+def test_windows_of_samples_fit_into_those_of_expectations() -> None:
+    """Runs of 20 s with polls of 200 ms, of 2 min, 5 min, 9 min, an hour: by hand."""
+    assert grid_ns(S, S // 5) == S // 5
+    assert grid_ns(S, S) == S
+    assert grid_ns(S, 2 * S) == S
+    assert grid_ns(1_800_000_000, 5 * S) == S
+    assert grid_ns(12 * S, 20 * S) == 10 * S
+
+
+def test_a_named_device_has_counts_of_its_own() -> None:
+    """Its neighbour of the same fleet isn't behind what is asked of it alone."""
+    kept = StandOuts(10, [0, 0, 1], ("a", "b"))
+    kept.named = {1: "a/2"}
+    for device, points, cause in [(0, 50, "overrun"), (1, 10, "timeout"), (1, 5, "timeout"), (2, 7, "crash")]:
+        kept.gone(Gone(device, 0, 3, points, "missed", cause, 4))
+    assert kept.samples(0, 10, {1: None}).counts == (("missed", "timeout", "a/2", 15),)
+    whole = (("missed", "overrun", "a", 50), ("missed", "timeout", "a", 15))
+    assert kept.samples(0, 10, {0: None, 1: None}).counts == whole
+    assert kept.samples(0, 10, None).counts == (*whole, ("missed", "crash", "b", 7))
+    assert not kept.samples(10, 20, {1: None}).counts
+
+
+@pytest.mark.parametrize(
+    ("text", "never", "said"),
+    [
+        ("p99(latency.gateway) <= 1 s", False, "a 9 ms"),
+        ("p99(latency.gateway) <= 1 s", True, "missed overrun f 40"),
+        ("p99(latency.cloud) <= 1 s", False, "at the gateway at most a 9 ms"),
+        ("p99(latency.stage{stage=bus}) <= 1 s", False, "b 5 ms"),
+        ("p99(latency.stage{stage=uplink}) <= 1 s", False, ""),
+    ],
+)
+def test_what_is_behind_a_latency(text: str, never: bool, said: str) -> None:
+    """The slowest of all spent 9 ms, 1 ms of it on the bus; another one 5 ms there. Of what never came the
+    slowest that came isn't the cause."""
+    ms = 1_000_000
+    slow = Slow(0, 0, 9 * ms, (8 * ms, 0, ms, 0, 0, 0), 0), Slow(1, 0, 5 * ms, (0, 0, 5 * ms, 0, 0, 0), 0)
+    assert STAGES[2] == "bus"
+    seen = SamplesView(0, S, slow, (), (("missed", "overrun", "f", 40),))
+    assert _behind_latency(parse(text), seen, ["a", "b"], never) == said
+
+
+def test_evicted_samples_are_kept(host: Host, file: Path) -> None:
+    """What a store throws away has something behind it, and isn't counted as lost."""
+    one = engine(host, file)
+    sample: Any = SimpleNamespace(device=1, k=3, due_ns=S)
+    one.watch._ended(sample, 0b111, End.EVICTED, "capacity")
+    seen = one.watch.standouts.samples(0, S, None)
+    assert seen.counts == (("evicted", "capacity", "presses", 3),)
+    assert [(gone.k, gone.points, gone.end) for gone in seen.gone] == [(3, 3, "evicted")]
+    assert (one.watch.each.missed[1], one.watch.each.lost[1]) == (0, 0)
+    one.world.close()

@@ -143,6 +143,8 @@ class Engine:
         expectations = read_expectations(self.loaded)
         self.explorer.followed = Followed(self.world, expectations)
         self.judge = Judge(self.world, expectations)
+        named = dict.fromkeys(dict(one.keys).get("device", "") for one in expectations)
+        self.watch.name([name for name in named if name])
         self.session = Session(self.world)
         try:
             self.session.boot()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from twinloop.scenarios.judging.expectation import Expectation
@@ -15,8 +16,9 @@ from twinloop.scenarios.judging.metrics.table import METRICS
 from twinloop.scenarios.page.watched import GROWING, Curve
 from twinloop.scenarios.report.console import measured_text, value_text
 from twinloop.scenarios.text.units import show_duration
+from twinloop.sim.accounts.latency import STAGES
 from twinloop.sim.kernel.histogram import NEVER
-from twinloop.tui.engine.explored import MOMENTS_MAX, RECORDS_MAX, ExpectationView, Moment
+from twinloop.tui.engine.explored import MOMENTS_MAX, RECORDS_MAX, ExpectationView, Moment, SamplesView
 from twinloop.tui.engine.followed import Followed
 from twinloop.tui.engine.messages import LogLine, Span
 
@@ -160,6 +162,9 @@ def _moments(
             continue
         from_ns = max(0, curve.at_ns[place] - size if growing else at_ns)
         badness = _badness(expectation, shown, growing)
+        if value >= NEVER:
+            seen = engine.watch.standouts.samples(from_ns, from_ns + size, devices)
+            badness += sum(count for *_, count in seen.counts)  # the more, the worse
         if wanting:
             gone = _went_elsewhere(engine, expectation, devices, from_ns, from_ns + size)
             badness = sum(count for *_, count in gone) - shown / (abs(shown) + 1)
@@ -176,7 +181,7 @@ def _moments(
                 to_ns,
                 shown,
                 _trouble(engine, from_ns, to_ns),
-                _behind(engine, expectation, devices, from_ns, to_ns, wanting),
+                _behind(engine, expectation, devices, from_ns, to_ns, wanting, value >= NEVER),
             )
         )
     return tuple(out)
@@ -228,8 +233,9 @@ def _behind(
     from_ns: int,
     to_ns: int,
     wanting: bool,
+    never: bool,
 ) -> str:
-    """Causes and devices that made that window what it was."""
+    """Causes and devices that made that window what it was. ``never``: its value never came."""
     if wanting:
         gone = _went_elsewhere(engine, expectation, devices, from_ns, to_ns)
         return ", ".join(f"{end} {why} {fleet} {count}" for end, why, fleet, count in gone[:3])
@@ -239,11 +245,26 @@ def _behind(
         end, cause = expectation.metric.partition(".")[2], dict(expectation.keys).get("cause")
         counts = [one for one in seen.counts if one[0] == end and cause in (None, one[1])]
         return ", ".join(f"{why} {fleet} {count}" for _, why, fleet, count in counts[:3])
-    if expectation.metric.startswith("latency.") and seen.slow:
-        slow = seen.slow[0]
-        return f"{names[slow.device]} {show_duration(slow.total_ns)}"
+    if expectation.metric.startswith("latency."):
+        return _behind_latency(expectation, seen, names, never)
     gateway = dict(expectation.keys).get("gateway")
     return gateway or ""
+
+
+def _behind_latency(expectation: Expectation, seen: SamplesView, names: Sequence[str], never: bool) -> str:
+    """Why a window's latency is what it is: what never came, or who took longest. What is known of single
+    samples is their way to the verdict at the gateway."""
+    if never and seen.counts:
+        return ", ".join(f"{end} {why} {fleet} {count}" for end, why, fleet, count in seen.counts[:3])
+    if never or not seen.slow:
+        return ""
+    if expectation.metric == "latency.stage":
+        stage = STAGES.index(dict(expectation.keys)["stage"])
+        longest = max(seen.slow, key=lambda one: one.spent_ns[stage])
+        spent_ns = longest.spent_ns[stage]
+        return f"{names[longest.device]} {show_duration(spent_ns)}" if spent_ns else ""
+    said = f"{names[seen.slow[0].device]} {show_duration(seen.slow[0].total_ns)}"
+    return f"at the gateway at most {said}" if expectation.metric == "latency.cloud" else said
 
 
 def _records(engine: Engine, expectation: Expectation) -> tuple[tuple[int, str, str], ...]:

@@ -6,7 +6,7 @@ sample that doesn't stand out costs one look into a table.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Container
 from heapq import heappush, heapreplace
 
 from twinloop.sim.accounts.latency import STAGES
@@ -16,8 +16,17 @@ SLOW_MAX = 3
 """of a fleet in a window"""
 GONE_MAX = 3
 """of a fleet, an end and a cause in a window"""
-KEPT_MAX = 20_000
+KEPT_MAX = 40_000
 """samples in all; what comes after that isn't kept"""
+NAMED_MAX = 100
+"""devices that expectations name, of which each has counts of its own"""
+
+
+def grid_ns(window_ns: int, page_ns: int) -> int:
+    """How wide the windows are in which it is counted: whole ones fit into ``page_ns``, a window of an
+    expectation's curve, or what is counted in it would be more than its value; and they are no wider than
+    ``window_ns``, those of latency over time."""
+    return next((page_ns // n for n in (1, 2, 5, 10) if page_ns // n <= window_ns), page_ns)
 
 
 class StandOuts:
@@ -32,6 +41,10 @@ class StandOuts:
         self._gone: dict[tuple[int, int, str, str], list[Gone]] = {}
         self._counts: dict[tuple[int, int, str, str], int] = {}
         """(window, fleet, end, cause) -> points"""
+        self.named: dict[int, str] = {}
+        """devices that are counted one by one, too, and their names; at most NAMED_MAX"""
+        self._own: dict[tuple[int, int, str, str], int] = {}
+        """(window, device, end, cause) -> points, of those"""
         self._kept = 0
         self.longest: list[Slow | None] = [None] * len(STAGES)
         """of those that were kept, by stage the one that was longest in it"""
@@ -53,7 +66,10 @@ class StandOuts:
             self.least[key] = heap[0][0] if heap else 1 << 62
 
     def gone(self, gone: Gone) -> None:
-        """One of which points were missed or lost."""
+        """One of which points were missed, lost or evicted."""
+        if gone.device in self.named:
+            mine = gone.at_ns // self.window_ns, gone.device, gone.end, gone.cause
+            self._own[mine] = self._own.get(mine, 0) + gone.points
         key = gone.at_ns // self.window_ns, self.fleet_of[gone.device], gone.end, gone.cause
         self._counts[key] = self._counts.get(key, 0) + gone.points
         known = self._gone.setdefault(key, [])
@@ -84,11 +100,8 @@ class StandOuts:
         gone.sort(key=lambda one: (one.at_ns, one.due_ns, one.device))
         return SamplesView(
             from_ns, to_ns, tuple(slow[:SAMPLES_MAX]), tuple(gone[:SAMPLES_MAX]),
-            self.counts(from_ns, to_ns, lambda fleet: devices is None or self._meant(fleet, devices)),
+            self._counted(first, last, devices),
         )  # fmt: skip
-
-    def _meant(self, fleet: int, devices: Container[int]) -> bool:
-        return any(device in devices for device, its in enumerate(self.fleet_of) if its == fleet)
 
     def knows(self, sample: Known) -> bool:
         """Is it one of those that were kept?"""
@@ -99,16 +112,28 @@ class StandOuts:
         number = sample.due_ns // self.window_ns * self.count + fleet
         return any(slow == sample for _, _, slow in self._slow.get(number, ()))
 
-    def counts(
-        self, from_ns: int, to_ns: int, meant: Callable[[int], bool]
+    def _counted(
+        self, first: int, last: int, devices: Container[int] | None
     ) -> tuple[tuple[str, str, str, int], ...]:
-        """(end, cause, fleet, points) of the windows that overlap, the most first."""
-        first, last = from_ns // self.window_ns, (to_ns - 1) // self.window_ns
+        """(end, cause, fleet, points) of windows, the most first; of a device that is meant without its fleet
+        its own, under its name."""
+        meant, some = set(range(self.count)), set[int]()
+        if devices is not None:
+            some = {self.fleet_of[device] for device in self.named if device in devices}
+            some = {fleet for fleet in some if not self._whole(fleet, devices)}
+            meant = {fleet for device, fleet in enumerate(self.fleet_of) if device in devices} - some
         sums: dict[tuple[str, str, str], int] = {}
         for (window, fleet, end, cause), points in self._counts.items():
-            if first <= window <= last and meant(fleet):
+            if first <= window <= last and fleet in meant:
                 key = end, cause, self._fleets[fleet]
+                sums[key] = sums.get(key, 0) + points
+        for (window, device, end, cause), points in self._own.items() if some else ():
+            if first <= window <= last and devices is not None and device in devices:
+                key = end, cause, self.named[device]
                 sums[key] = sums.get(key, 0) + points
         return tuple(
             (*key, points) for key, points in sorted(sums.items(), key=lambda one: (-one[1], one[0]))
         )
+
+    def _whole(self, fleet: int, devices: Container[int]) -> bool:
+        return all(device in devices for device, its in enumerate(self.fleet_of) if its == fleet)

@@ -15,6 +15,7 @@ from typing import Any
 from twinloop.components.host.batch import Batch
 from twinloop.components.host.outcome import Fault
 from twinloop.devices.model.misbehaviour import Spread
+from twinloop.scenarios.page.windows import Windows
 from twinloop.scenarios.text.units import show_duration
 from twinloop.sim.accounts.ledger import End
 from twinloop.sim.accounts.ledger import Row as Sample
@@ -31,7 +32,7 @@ from twinloop.tui.engine.explored import DeviceView, Frame, Gone, Known, Slow
 from twinloop.tui.engine.messages import DeviceRow, LogLine, Span
 from twinloop.tui.engine.over_time import OverTime, window_ns
 from twinloop.tui.engine.rates import Rates
-from twinloop.tui.engine.standouts import StandOuts
+from twinloop.tui.engine.standouts import NAMED_MAX, StandOuts, grid_ns
 
 LOG_MAX = 2000
 """lines of the log"""
@@ -94,7 +95,8 @@ class Watch:
         longest_ns = max((device.poll_ns for device in world.spec.devices), default=0)
         fleets = len(world.spec.fleets)
         fleet_of = [device.fleet for device in world.spec.devices]
-        self.standouts = StandOuts(window_ns(world.spec.duration_ns), fleet_of, tuple(world.spec.fleets))
+        grid = grid_ns(window_ns(world.spec.duration_ns), Windows.of(world.spec).size_ns)
+        self.standouts = StandOuts(grid, fleet_of, tuple(world.spec.fleets))
         self.carried, self.delivered = Rates(fleets, longest_ns), Rates(fleets, longest_ns)
         self._port: Tapped | None = None
         world.trace.sinks.append(self._took)
@@ -108,6 +110,12 @@ class Watch:
             for poller in gateway.pollers:
                 poller.on_batch = self._batch
                 self._pollers.setdefault(poller.index, []).append(poller)
+
+    def name(self, devices: list[str]) -> None:
+        """Count what goes wrong with these one by one, too."""
+        numbers = {name: index for index, name in enumerate(self.world.ledger.names)}
+        some = [name for name in devices if name in numbers][:NAMED_MAX]
+        self.standouts.named = {numbers[name]: name for name in some}
 
     # ---- listening -------------------------------------------------------------------------------
     def _began(self, action: Action) -> None:
@@ -211,9 +219,9 @@ class Watch:
             points = mask.bit_count()
             self.over_time.went_wrong(self.standouts.fleet_of[row.device], points, row.due_ns)
             self.each.ended(row.device, points, end)
-            self.standouts.gone(
-                Gone(row.device, row.k, row.due_ns, points, end.value, cause, self.world.env.now)
-            )
+        if end is End.MISSED or end is End.LOST or end is End.EVICTED:
+            now, points = self.world.env.now, mask.bit_count()
+            self.standouts.gone(Gone(row.device, row.k, row.due_ns, points, end.value, cause, now))
         if end is End.MISSED:
             value, _, when = self.values[row.device]
             self.values[row.device] = value, 0x80310000, when
