@@ -22,7 +22,7 @@ from twinloop.sim.kernel.trace import Record
 from twinloop.sim.world import World
 from twinloop.tui.engine import exploring, marks
 from twinloop.tui.engine.engine import Engine
-from twinloop.tui.engine.expectation_view import _behind_latency
+from twinloop.tui.engine.expectation_view import _badness, _behind_latency, expectation_view
 from twinloop.tui.engine.explored import Gone, Known, SamplesView, SampleView, Slow, Wanted
 from twinloop.tui.engine.feed import Feed
 from twinloop.tui.engine.messages import Died, Do, Done, Look, Play, Refused, Rewind, RunTo, View
@@ -349,8 +349,48 @@ def test_evicted_samples_are_kept(host: Host, file: Path) -> None:
     one = engine(host, file)
     sample: Any = SimpleNamespace(device=1, k=3, due_ns=S)
     one.watch._ended(sample, 0b111, End.EVICTED, "capacity")
-    seen = one.watch.standouts.samples(0, S, None)
+    seen = one.watch.standouts.samples(-1000 * S, S, None)
     assert seen.counts == (("evicted", "capacity", "presses", 3),)
     assert [(gone.k, gone.points, gone.end) for gone in seen.gone] == [(3, 3, "evicted")]
     assert (one.watch.each.missed[1], one.watch.each.lost[1]) == (0, 0)
+    one.world.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "growing", "badness"),
+    [
+        ("max(latency.gateway) >= 1 s", 5, False, 5),
+        ("min(latency.gateway) <= 1 s", 5, False, -5),
+        ("p99(latency.gateway) >= 1 s", 5, False, -5),
+        ("p99(latency.gateway) <= 1 s", 5, False, 5),
+        ("count(samples.missed) >= 3", 5, True, 5),
+    ],
+)
+def test_which_window_is_the_worst(text: str, value: float, growing: bool, badness: float) -> None:
+    """The most of a run is that of one window: of those with the least nothing can be learned."""
+    assert _badness(parse(text), value, growing) == badness
+
+
+def test_trouble_that_is_wanted_and_the_outage_behind_a_backlog(host: Host, tmp_path: Path) -> None:
+    """The line is cut for three seconds, the uplink from 6 s to 9 s; four devices, two polls a second, two
+    points: windows without trouble aren't the worst of an expectation that wants some, and a backlog that
+    stands as its cause ends has that cause."""
+    path = tmp_path / "wanted.yaml"
+    scenario = SCENARIO.partition("expect:")[0].replace(
+        "  - {at: 6 s,", "  - {at: 2 s, cut: plant, for: 3 s}\n  - {at: 6 s,"
+    )
+    wanted = ("count(samples.missed{fleet=presses}) >= 5", "max(backlog) <= 1")
+    path.write_text(f"{scenario}expect:\n" + "".join(f"  - {text}\n" for text in wanted), encoding="utf-8")
+    one = engine(host, path)
+    one.handle(RunTo(12 * S))
+    go(one)
+    missed, backlog = (expectation_view(one, number) for number in (0, 1))
+    assert missed is not None
+    assert backlog is not None
+    assert all(moment.value > 0 for moment in missed.moments)
+    assert missed.moments[0].trouble == "cut plant"
+    assert all("presses" in moment.behind for moment in missed.moments)
+    last = next(moment for moment in backlog.moments if moment.from_ns == 9 * S)
+    assert last.value > 0
+    assert last.trouble == "cut cloud"
     one.world.close()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from twinloop.scenarios.judging.expectation import Expectation
 from twinloop.scenarios.judging.metrics.table import METRICS
+from twinloop.scenarios.judging.verdict import Verdict
 from twinloop.scenarios.page.watched import GROWING, Curve
 from twinloop.scenarios.report.console import measured_text, value_text
 from twinloop.scenarios.text.units import show_duration
@@ -172,6 +173,10 @@ def _moments(
     found.sort(key=lambda each: (-each[0], each[2]))
     if wanting and found and found[0][0] > 0:
         found = [each for each in found if each[0] > 0]
+    elif wanting and expectation.metric != "samples.delivered":
+        # of trouble that is wanted nothing came to another end: the windows in which there was some
+        found = sorted((each for each in found if each[1]), key=lambda each: (-each[1], each[2]))
+        wanting = False
     out = []
     for _, value, from_ns, to_ns in found[:MOMENTS_MAX]:
         shown = math.inf if value >= NEVER else float(value)
@@ -180,7 +185,7 @@ def _moments(
                 from_ns,
                 to_ns,
                 shown,
-                _trouble(engine, from_ns, to_ns),
+                _trouble(engine, expectation.metric, from_ns, to_ns),
                 _behind(engine, expectation, devices, from_ns, to_ns, wanting, value >= NEVER),
             )
         )
@@ -188,8 +193,10 @@ def _moments(
 
 
 def _wants_more(one: Judged) -> bool:
-    """Is it broken because too few came to that end?"""
+    """Is it broken because too few came to that end? Of trouble that is wanted there may be enough."""
     expectation = one.expectation
+    if one.verdict is Verdict.PASS and expectation.metric != "samples.delivered":
+        return False
     too_low = one.measured is None or one.measured < expectation.bound
     return expectation.operator in (">=", ">") or (expectation.operator == "==" and too_low)
 
@@ -203,19 +210,22 @@ def _went_elsewhere(
 
 
 def _badness(expectation: Expectation, value: float, growing: bool) -> float:
-    if growing:
-        return value
-    if expectation.operator in (">=", ">"):
+    most, least = expectation.statistic == "max", expectation.statistic == "min"
+    if growing or most:
+        return value  # one window alone makes the most of the whole run
+    if least or expectation.operator in (">=", ">"):
         return -value
     return abs(value - expectation.bound) if expectation.operator in ("==", "!=") else value
 
 
-def _trouble(engine: Engine, from_ns: int, to_ns: int) -> str:
+def _trouble(engine: Engine, metric: str, from_ns: int, to_ns: int) -> str:
     """Entries of the timeline that were active then."""
     now = max(0, engine.world.env.now)
 
     def active(one: Span) -> bool:
-        return one.at_ns < to_ns and (one.until_ns < 0 or one.until_ns > from_ns) and one.at_ns <= now
+        # what ended as the window began is behind what had piled up by then
+        ended = one.until_ns < from_ns if metric == "backlog" else one.until_ns <= from_ns
+        return one.at_ns < to_ns and (one.until_ns < 0 or not ended) and one.at_ns <= now
 
     # what has no end of its own is told where it began
     found = [
