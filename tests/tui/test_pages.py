@@ -23,7 +23,7 @@ from twinloop.tui.engine.explored import ExpectationView, Wanted
 from twinloop.tui.engine.feed import Feed
 from twinloop.tui.engine.messages import Look, RunTo, View
 from twinloop.tui.engine.process import answer
-from twinloop.tui.screens import closer, expectation, sample, spots
+from twinloop.tui.screens import closer, expectation, latency, sample, spots
 from twinloop.tui.screens.closer import Closer
 from twinloop.tui.screens.targets import ToDevice, ToExpectation, ToFleet, ToGateway, ToSample, ToWindow
 from twinloop.tui.terminal.app import Twinloop
@@ -199,6 +199,18 @@ def test_the_cursor_on_latency_says_the_worst_of_its_cell(host: Host, file: Path
     assert any(says.startswith("p99 9 ms at 0:03") for says in said)
     assert any(says.startswith("p99 never at 0:06") for says in said)
     one.world.close()
+
+
+def test_a_latency_that_never_came_is_said(host: Host, file: Path) -> None:
+    """The newest window is one of samples that never came: the figure of an older one isn't how it stands."""
+    one = engine(host, file)
+    windows = ((0, 1, 2, 9_000_000), (S, 1_000_000, -1, -1))
+    seen = replace(view(one), latency=windows)
+    one.world.close()
+    [head] = latency.heads(one.plan, latency.curves(seen, 40, 8, False), 40, 8)
+    assert head.plain.startswith("p99 never at 0:01")
+    before = latency.heads(one.plan, latency.curves(seen, 40, 8, False), 40, 8, hand_at=0.0)
+    assert before[0].plain.startswith("p99 9 ms at 0:00")
 
 
 def chain(file: Path, text: str, until_ns: int, start: Any) -> None:

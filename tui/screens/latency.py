@@ -100,12 +100,14 @@ def shades(plan: Ready, view: View) -> tuple[tuple[int, int], ...]:
 
 def _said(curves: list[plot.Curve], hand_at: float) -> list[Text]:
     """What each curve says, with its sign if there are several, and of when."""
-    known = [at for at, value in curves[0].values if math.isfinite(value)]
-    at = hand_at if math.isfinite(hand_at) else float(known[-1]) if known else math.nan
+    known = curves[0].values
+    at = hand_at if math.isfinite(hand_at) else float(known[-1][0]) if known else math.nan
     parts = []
     for one in curves if math.isfinite(at) else []:
         value = plot.value_at(one.values, at)
-        shown = time_text(round(value)) if math.isfinite(value) else "-"
+        # a window without a value is one in which that rank never came
+        never = "never" if known and at >= known[0][0] else "-"
+        shown = time_text(round(value)) if math.isfinite(value) else never
         sign = f"{one.sign} " if len(curves) > 1 else ""
         parts.append(Text.assemble((sign, one.style), (one.name, HEAD), f" {shown}"))
     if parts:
