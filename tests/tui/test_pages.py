@@ -23,7 +23,7 @@ from twinloop.tui.engine.explored import ExpectationView, Wanted
 from twinloop.tui.engine.feed import Feed
 from twinloop.tui.engine.messages import Look, RunTo, View
 from twinloop.tui.engine.process import answer
-from twinloop.tui.screens import closer, expectation, latency, sample, spots
+from twinloop.tui.screens import closer, device, expectation, latency, sample, spots
 from twinloop.tui.screens.closer import Closer
 from twinloop.tui.screens.targets import ToDevice, ToExpectation, ToFleet, ToGateway, ToSample, ToWindow
 from twinloop.tui.terminal.app import Twinloop
@@ -211,6 +211,17 @@ def test_a_latency_that_never_came_is_said(host: Host, file: Path) -> None:
     assert head.plain.startswith("p99 never at 0:01")
     before = latency.heads(one.plan, latency.curves(seen, 40, 8, False), 40, 8, hand_at=0.0)
     assert before[0].plain.startswith("p99 9 ms at 0:00")
+
+
+def test_a_device_without_frames_says_whether_there_will_be_some(host: Host, file: Path) -> None:
+    one = engine(host, file)
+    seen = answer(one, Look(1))
+    one.world.close()
+    assert isinstance(seen, View)
+    assert [line.plain for line in device.frames(one.plan, seen, 78, 9, 1)] == ["nothing yet"]
+    over = device.frames(one.plan, replace(seen, mode="over"), 40, 3, 1)
+    assert len(over) == 3
+    assert over[0].plain.startswith("none are kept")
 
 
 def chain(file: Path, text: str, until_ns: int, start: Any) -> None:

@@ -5,6 +5,8 @@ Belongs here: those lines. Never: what a frame says (frames.py).
 
 from __future__ import annotations
 
+import textwrap
+
 from rich.text import Text
 
 from twinloop.tui.drawing import plot
@@ -15,6 +17,11 @@ from twinloop.tui.engine.explored import Frame
 from twinloop.tui.engine.messages import DeviceInfo, Ready, View
 
 HEAD_LINES = 2
+TOO_LATE = (
+    "none are kept: they are from the first look at a device on, and the run was over by then; "
+    "the page of a sample has those of that sample"
+)
+"""instead of frames"""
 HEADS = ("point", "at", "value", "unit", "status")
 
 
@@ -86,9 +93,9 @@ def frames(plan: Ready, view: View, width: int, height: int, index: int) -> list
     info, found = plan.devices[index], view.device
     if found is None or found.index != index:
         return [Text("...")]
-    return [frame_line(info, frame, width) for frame in found.frames[-height:]] or [
-        Text("nothing yet", style=DIM)
-    ]
+    lines = [frame_line(info, frame, width) for frame in found.frames[-height:]]
+    said = TOO_LATE if view.mode == "over" else "nothing yet"
+    return lines or [Text(line, style=DIM) for line in textwrap.wrap(said, width)][:height]
 
 
 def _window(info: DeviceInfo, point: int, height: int) -> tuple[int, int]:
