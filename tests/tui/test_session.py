@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from rich.text import Text
 
 from tests.scenarios.cli.test_cli import TINY
+from twinloop.scenarios.judging.verdict import INTERNAL_ERROR
 from twinloop.scenarios.text.errors import ScenarioError
 from twinloop.tui.command import command
 from twinloop.tui.terminal.session import KINDS, read_session
@@ -53,6 +55,18 @@ def test_what_is_not_seen_is_told_and_ends_it(
     assert command([str(plant), "--play", steps]) == 1
     assert 'step 1: "no such words" isn\'t on the screen' in capsys.readouterr().out
     assert not (tmp_path / "never.svg").exists()
+
+
+def test_a_screen_that_breaks_ends_a_session_with_an_error(
+    plant: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> list[Text]:
+        raise AssertionError("a screen that breaks")
+
+    monkeypatch.setattr("twinloop.tui.screens.device.frames", broken)
+    steps = session(tmp_path, {"press": "3"}, {"see": "never there"})
+    assert command([str(plant), "--play", steps, "--size", "100x30"]) == INTERNAL_ERROR
+    assert "a mistake in twinloop itself" in capsys.readouterr().err
 
 
 def test_what_was_done_last_by_hand_is_undone(plant: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ key: press, type, until, wait, see, picture.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 from textual.pilot import Pilot
 
 from twinloop.scenarios.cli.evidence.files import writable
+from twinloop.scenarios.judging.verdict import INTERNAL_ERROR
 from twinloop.scenarios.text.document import parse_value, read_text
 from twinloop.scenarios.text.errors import ScenarioError, shown_path, unknown
 from twinloop.scenarios.text.units import duration, show_duration
@@ -93,10 +95,11 @@ class Session:
         """All of them, then the end of the screen."""
         await self._holds(lambda: self._app.view is not None, REACHED_WITHIN_S)
         for step in self._steps:
-            if self.missed or self._app.problem or not self._app.is_running:
+            if self.missed or self._app.problem or self._app.return_code or not self._app.is_running:
                 break
             await getattr(self, f"_{step.kind}")(step, pilot)
-        self._app.exit(0)
+        if not self._app.return_code:  # one that broke ends by itself, and says so
+            self._app.exit(0)
 
     async def _press(self, step: Step, pilot: Pilot[Any]) -> None:
         await pilot.press(*step.value)
@@ -173,6 +176,9 @@ def play(
     app.run(headless=size is not None, size=size, auto_pilot=session.play)
     for picture in pictures:
         print(picture)
+    if app.return_code:  # it broke: what broke it stands above
+        print("error: a mistake in twinloop itself, please report it with the lines above", file=sys.stderr)
+        return INTERNAL_ERROR
     if app.problem:
         name, _, text = app.problem.partition(": ")
         raise ScenarioError(name, None, "", text)
