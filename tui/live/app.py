@@ -151,17 +151,9 @@ class Attached(Twinloop):
         """What would command the run."""
         self.say(READ_ONLY, WARN)
 
-    action_play = action_step_event = action_step = action_faster = _in_other_hands
-    action_flat_out = action_run_until = action_go_to = action_entry = _in_other_hands
-    action_rewind = action_undo = action_beginning = move_to = _in_other_hands
-    action_do = action_type = action_save = action_edit = action_favourites = _in_other_hands
-    action_beside = action_show_beside = _in_other_hands
-
     def _unseen(self) -> None:
         """What would show figures of a gateway of ours."""
         self.say("your gateway isn't seen from here: there is nothing of the kind to show", WARN)
-
-    action_levels = action_percentiles = _unseen
 
     def open_target(self, target: Hashable) -> None:
         """Devices and their table are there; what lies behind other figures is in a run."""
@@ -169,6 +161,21 @@ class Attached(Twinloop):
             super().open_target(target)
         else:
             self._unseen()
+
+
+COMMANDS = (
+    "action_play", "action_step_event", "action_step", "action_faster", "action_flat_out", "action_run_until",
+    "action_go_to", "action_entry", "action_rewind", "action_undo", "action_beginning", "move_to",
+    "action_do", "action_type", "action_save", "action_edit", "action_favourites", "action_beside",
+    "action_show_beside",
+)  # fmt: skip
+"""what would command a run"""
+UNSEEN = ("action_levels", "action_percentiles")
+"""what would show figures of a gateway of ours"""
+for _name in COMMANDS:
+    setattr(Attached, _name, Attached._in_other_hands)
+for _name in UNSEEN:
+    setattr(Attached, _name, Attached._unseen)
 
 
 def _state(view: Seen) -> list[tuple[str, str]]:

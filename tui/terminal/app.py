@@ -43,7 +43,6 @@ from twinloop.tui.engine.messages import (
 from twinloop.tui.engine.watch import LOG_MAX
 from twinloop.tui.screens import device, heat, latency, sample
 from twinloop.tui.screens.closer import PAGES, Closer
-from twinloop.tui.screens.finding.log import LogReader
 from twinloop.tui.screens.fleet_table import FleetTable
 from twinloop.tui.screens.forms.trouble_form import TroubleForm
 from twinloop.tui.terminal import head, layout
@@ -390,7 +389,7 @@ class Twinloop(BesideApp):
         self.plan = self.view = None
         self.begin_beside_anew()
         self._ended, self.log_lines, self._rewound = None, (), Rewound()
-        self.reader = LogReader()
+        self.read_anew()
         self.chosen, self.way = Chosen(), Way()  # it may have fewer devices now
         self.was_read()
         for pane in self.base.query(Pane):

@@ -71,6 +71,10 @@ class FindingApp(ExploringApp):
             self.reader.went_back()
         self.reader.see(view.log, view.entries.stamped)
 
+    def read_anew(self) -> None:
+        """Another run has another log."""
+        self.reader = LogReader()
+
     def move_in_log(self, by: int) -> None:
         """So many lines on."""
         self.reader.move(by)

@@ -41,6 +41,7 @@ from twinloop.tui.screens.fleet_table import FleetTable, TableOwner
 from twinloop.tui.terminal.keys import ABOUT, KEYS, help_lines
 
 Make = Callable[[Ready, View, int, int], list[Text]]
+Click = Callable[[int, int], None] | None
 Find = Callable[[Ready, View, int, int], list[Spot]]
 STRIP_LOW, STRIP_HIGH = 2, 10
 """lines of the strip in a low window, and at most in a high one"""
@@ -230,13 +231,7 @@ def _overview_wanted(plan: Ready, view: View, width: int, height: int) -> dict[s
 def screens(owner: Owner) -> Iterator[Widget]:
     """A container a screen, each with its panes in the order in which they are laid out."""
 
-    def pane(
-        name: str,
-        title: str,
-        make: Make,
-        click: Callable[[int, int], None] | None = None,
-        find: Find | None = None,
-    ) -> Pane:
+    def pane(name: str, title: str, make: Make, click: Click = None, find: Find | None = None) -> Pane:
         spots = None if find is None else _finding(owner, find)
         return Pane(
             name, title, lambda w, h: owner.drawn(make, w, h), owner.spent, click, spots, owner.pointed
@@ -301,10 +296,15 @@ def screens(owner: Owner) -> Iterator[Widget]:
     yield Container(LogPane(owner), id="log-screen")
     yield from beside_screen(owner)
     yield from _pages(owner)
-    yield Container(
-        Pane(
-            "keys", "Keys", lambda w, h: part(help_lines(KEYS, w), owner.moved.get("help", 0), h), owner.spent
-        ),
+    yield _help(owner)
+
+
+def _help(owner: Owner) -> Widget:
+    def keys(width: int, height: int) -> list[Text]:
+        return part(help_lines(KEYS, width), owner.moved.get("help", 0), height)
+
+    return Container(
+        Pane("keys", "Keys", keys, owner.spent),
         Pane("about", "What it means", lambda w, _: help_lines(ABOUT, w), owner.spent),
         id="help",
     )
