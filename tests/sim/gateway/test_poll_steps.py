@@ -10,11 +10,14 @@ from typing import Any
 
 from tests.plants import plant
 from twinloop.components.host.host import Host
+from twinloop.components.native.choice import CHOICE
 from twinloop.sim.kernel.clock import S
 from twinloop.sim.world import World
 
-CALLS_MAX = 152
-"""of Python functions and resumed tasks, measured: 148 (2026-11-29; any machine)"""
+CALLS_MAX = {"pure": 165, "compiled": 139}
+"""of Python functions and resumed tasks, measured: 162 and 136 (2026-11-29; any machine). Pure had 148 before the
+steps of a call became methods that C has, too: by executed instructions that costs a hundredth (ARCHITECTURE.md,
+"Compiled parts")"""
 
 
 def test_a_poll_calls_no_more_functions_than_it_did() -> None:
@@ -41,5 +44,6 @@ def test_a_poll_calls_no_more_functions_than_it_did() -> None:
         host.close()
     assert polls == 50
     each = sum(called.values()) / polls
-    assert each <= CALLS_MAX, f"{each:.1f} calls a poll, most of them {called.most_common(12)}"
-    assert each > CALLS_MAX / 2, "the count counts something"
+    most = CALLS_MAX[CHOICE.word]
+    assert each <= most, f"{each:.1f} calls a poll, most of them {called.most_common(12)}"
+    assert each > most / 2, "the count counts something"
