@@ -84,7 +84,7 @@ def test_what_cannot_be_kept_says_why(state: Path) -> None:
         (Favourite("x" * (NAME_MAX + 1), "cut: cloud"), f"1 to {NAME_MAX} letters"),
         (Favourite("a", "cut: " + "x" * ENTRY_MAX), f"at most {ENTRY_MAX}"),
         (Favourite("a", "crsh: gw"), 'did you mean "crash"'),
-        (Favourite("a", "["), ""),
+        (Favourite("a", "["), "YAML: expected the node content"),
     ):
         with pytest.raises(FavouritesError, match=why):
             keep(one)
