@@ -281,7 +281,11 @@ class ElsewhereWitness:
         self._near.begin()
 
     def texts_later(self, truth: Truth, k: int, texts: list[tuple[int, str, bool]]) -> None:
-        """The same of texts."""
+        """The same of texts: of points that are texts by our own table. What else a driver says in words,
+        nobody over there knows."""
+        texts = [one for one in texts if self._device.model.points[one[0]].text is not None]
+        if not texts:
+            return
         serving, device = self._serving, self._index
         name, begun_ns, ended_ns = truth.name(device), self._begun_ns, self._env.now
 

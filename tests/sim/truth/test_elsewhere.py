@@ -247,6 +247,18 @@ def test_texts_are_compared_with_what_was_shown_in_the_call(
         )
 
 
+def test_words_of_a_point_that_is_no_text_are_no_lie() -> None:
+    """A driver tells a number in words: who serves the device tells numbers of it."""
+    talk = Talk()
+    talk.at(1 * S)
+    talk.clock()
+    talk.witness.begin()
+    talk.truth.check(0, 0, Batch((), (), (), (), (TextReading(1, "4.5 bar", 0, 0),)), {1: 0b1}, talk.witness)
+    talk.show(1 * S, level=4.5)
+    talk.clock()
+    assert (talk.truth.checked, talk.truth.wrong, talk.serving.waiting) == (0, 0, 0)
+
+
 def test_a_text_that_isnt_served_there_is_named_and_not_checked() -> None:
     talk = Talk()
     talk.serving.points = {"m/1": frozenset(("speed",))}
