@@ -200,7 +200,9 @@ class Twinloop(BesideApp):
     def action_levels(self) -> None:
         """What cells of all devices say."""
         self._shows.levels = heat.after(self._shows.levels)
-        self.say(f"all devices by {heat.MEANINGS[self._shows.levels]}")
+        wide = self.size.width >= layout.HUGE
+        where = "" if wide else f"; they are shown in windows from {layout.HUGE} cells on"
+        self.say(f"all devices by {heat.MEANINGS[self._shows.levels]}{where}")
 
     def _took(self, reply: Reply) -> None:
         form = self.screen if isinstance(self.screen, TroubleForm) else None
