@@ -6,8 +6,8 @@ with its own arguments, streams, signals and exit code. For tests that need anot
 Python itself begins (PYTHONHASHSEED, Ctrl-C during the imports, what is imported at all) is tested with
 ``subprocess``, which begins from nothing.
 
-Belongs here: the process that forks (``python -m tests.processes``), and what a test holds of a fork. Never:
-what is run in it.
+Belongs here: the process that forks (``python -m tests.processes``), what a test holds of a fork, and
+who of a session still runs. Never: what is run in it.
 """
 
 from __future__ import annotations
@@ -232,6 +232,20 @@ def twinloop(*arguments: str, folder: Path = ROOT) -> Forked:
 def close() -> None:
     """Ends the process that forks, when there is one."""
     _FORKS.close()
+
+
+def of_session(session: int) -> list[int]:
+    """Processes of a session that still run, as /proc has them."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue  # it has just ended
+            if int(fields[3]) == session and fields[0] != "Z":
+                found.append(int(entry.name))
+    return found
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ class CompiledPart(BuildHookInterface):
         try:
             made = compiling.compiled(Path(self._folder.name), self.metadata.version)
         except compiling.NotCompiled as why:
-            self.app.display_warning(f"twinloop: a pure wheel, slower by a seventh: {why}")
+            self.app.display_warning(f"twinloop: a pure wheel, whose polls are slower: {why}")
             return
         build_data["force_include"][str(made)] = f"{INTO}/{made.name}"
         build_data["pure_python"] = False

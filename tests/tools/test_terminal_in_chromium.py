@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 
+from tests.processes import of_session
 from tests.tui.scene import SCENARIO, WAIT_S
 
 aiohttp = pytest.importorskip("aiohttp", reason="make test-tools, or pip install 'twinloop[web]'")
@@ -37,20 +38,6 @@ def printed(process: subprocess.Popen[Any], found: Callable[[str], re.Match[str]
         if match := found(line):
             return match[0]
     raise AssertionError("it ended without a word")
-
-
-def of_session(session: int) -> list[int]:
-    """Processes that still run of those that a session leader has begun."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue  # it has just ended
-            if int(fields[3]) == session and fields[0] != "Z":
-                found.append(int(entry.name))
-    return found
 
 
 def until(holds: Callable[[], bool], what: str) -> None:

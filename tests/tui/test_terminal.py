@@ -10,24 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import of_session
 from tests.tui.scene import WAIT_S
 
 pty = pytest.importorskip("pty")
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="who is there is read in /proc")
-
-
-def of_session(session: int) -> list[int]:
-    """Processes of a session that still run."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue  # it has just ended
-            if int(fields[3]) == session and fields[0] != "Z":
-                found.append(int(entry.name))
-    return found
 
 
 @pytest.mark.parametrize("how", ["closed", "killed"])
