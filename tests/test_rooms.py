@@ -10,7 +10,18 @@ ROOT = Path(__file__).parent.parent
 FILES_MAX = 20
 """of a folder of code"""
 ROOMS = {
-    "components": ("native", "contract", "wasi", "host", "probes", "compose", "releases", "", "rego"),
+    "components": (
+        "native",
+        "binary",
+        "contract",
+        "wasi",
+        "host",
+        "probes",
+        "compose",
+        "releases",
+        "",
+        "rego",
+    ),
     "devices": ("model", "modbus", "opcua", "mqtt", "catalogue", "live", ""),
     "sim": (
         "kernel",

@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from twinloop.components.binary.reader import SectionsError
+from twinloop.components.binary.sections import read_sections
 from twinloop.components.compose.joining import composed
 from twinloop.components.compose.polling import with_polls
 from twinloop.components.compose.types import ComposeError
 from twinloop.components.contract.contract import EXPORTS, interface
-from twinloop.components.host.binary import SectionsError
 from twinloop.components.host.component import (
     ADAPTED,
     Component,
@@ -26,7 +27,6 @@ from twinloop.components.host.component import (
     served,
 )
 from twinloop.components.host.host import Host
-from twinloop.components.host.sections import read_sections
 
 FOLDER = Path(__file__).parent / "adapters"
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from twinloop.components.binary.sections import COMPONENT_PREAMBLE
 from twinloop.components.compose.reading import Part, read_part
 from twinloop.components.compose.types import ComposeError, Interface, Types
 from twinloop.components.compose.writing import (
@@ -30,7 +31,6 @@ from twinloop.components.compose.writing import (
     section,
 )
 from twinloop.components.contract.options import SECTION, options_payload
-from twinloop.components.host.sections import COMPONENT_PREAMBLE
 
 PARTS_MAX = 8
 _NAME = re.compile(r"([^@]+)@(\d+)\.(\d+)\.(\d+)")

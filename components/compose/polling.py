@@ -14,11 +14,11 @@ from pathlib import Path
 
 import wasmtime
 
+from twinloop.components.binary.reader import SectionsError
+from twinloop.components.binary.sections import read_sections
 from twinloop.components.compose.joining import composed
 from twinloop.components.compose.types import ComposeError
-from twinloop.components.host.binary import SectionsError
 from twinloop.components.host.component import ComponentRefused, binary_of
-from twinloop.components.host.sections import read_sections
 from twinloop.components.wasi.interfaces import wasi_interface
 
 TEXT = Path(__file__).parent / "adapters" / "poll.wat"

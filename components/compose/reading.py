@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from twinloop.components.binary.reader import Reader, SectionsError
+from twinloop.components.binary.section_types import UnknownForm
+from twinloop.components.binary.sections import COMPONENT_PREAMBLE
 from twinloop.components.compose.types import ComposeError, Interface, Node, Resource, Types
-from twinloop.components.host.binary import Reader, SectionsError
-from twinloop.components.host.section_types import UnknownForm
-from twinloop.components.host.sections import COMPONENT_PREAMBLE
 
 _KINDS = ("module", "func", "value", "type", "component", "instance")
 _INSTANCE, _TYPE = 5, 3

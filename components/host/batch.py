@@ -17,6 +17,7 @@ from struct import Struct, calcsize
 from typing import Any, NamedTuple
 
 from twinloop.components.contract.contract import TextReading
+from twinloop.components.host.call_state import CallWords
 from twinloop.components.host.capi import ENTRY_BYTES, MEMORY, QQ, VAL_BYTES, Q, quick_delete, word
 
 BATCH_BYTES_MAX = 256 << 10
@@ -84,25 +85,35 @@ _NO_READINGS: tuple[Any, Any, Any, Any] = ((), (), (), ())
 class Held:
     """Room at ``at`` for one call's result, moved out of its instance."""
 
-    __slots__ = ("_word", "at", "full")
+    __slots__ = ("_other", "_word", "at", "full")
 
     def __init__(self, at: int) -> None:
         self.at, self._word = at, word(at).c
         self.full = False
+        self._other: Any = None
+        """room of the compiled part, for what its words hold"""
 
-    def take(self, result_at: int) -> None:
-        """Move the result at that address here (its payload stays where it is); what was held before must
-        have been released."""
+    def take(self, words: CallWords) -> None:
+        """Move the result that an instance has in its words here (its payload stays where it is); what was
+        held before must have been released."""
         assert not self.full
         self.full = True
-        kind, ok, payload = _value(MEMORY, result_at)
-        _put_value(MEMORY, self.at, kind, ok, payload)
+        compiled = getattr(words, "held", None)
+        if compiled is None:
+            kind, ok, payload = _value(MEMORY, words.at)
+            _put_value(MEMORY, self.at, kind, ok, payload)
+        else:
+            self._other = compiled(self.at)
 
     def release(self) -> None:
         """Free it; its payload must have no reader any more. Twice is once."""
         if self.full:
             self.full = False
-            quick_delete(self._word)
+            if self._other is None:
+                quick_delete(self._word)
+            else:
+                self._other.release()
+                self._other = None
 
 
 _VALUE = Struct("<B7xB7xQ8x")

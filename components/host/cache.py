@@ -114,9 +114,21 @@ class CodeCache:
         with self._turn(key):
             return self._kept(engine, key) or self._fresh(engine, data, key)
 
-    def key(self, sha256: str) -> bytes:
+    def module(self, engine: wasmtime.Engine, data: bytes, sha256: str) -> wasmtime.Module:
+        """The same for a core module."""
+        key = self.key(sha256, "module") if self._usable() else b""
+        payload = self._payload(key) if key else None
+        if payload is not None:
+            with contextlib.suppress(wasmtime.WasmtimeError):  # as for components
+                return wasmtime.Module.deserialize(engine, payload)
+        made = wasmtime.Module(engine, data)
+        if key:
+            self._keep(key, made)
+        return made
+
+    def key(self, sha256: str, kind: str = "") -> bytes:
         """What a file must be for: bytes, wasmtime, settings, machine."""
-        parts = sha256, WASMTIME, self.flags, platform.machine(), sys.platform
+        parts = sha256, WASMTIME, self.flags, platform.machine(), sys.platform, *((kind,) if kind else ())
         return hashlib.sha256("\n".join(parts).encode()).digest()
 
     def path(self, key: bytes) -> Path:
@@ -186,12 +198,15 @@ class CodeCache:
     def _fresh(self, engine: wasmtime.Engine, data: bytes, key: bytes) -> wc.Component:
         self.misses += 1
         found = wc.Component(engine, data)
+        self._keep(key, found)
+        return found
+
+    def _keep(self, key: bytes, found: wc.Component | wasmtime.Module) -> None:
         try:
             self._write(key, found.serialize())
             self._bound(self.path(key).name)
         except (OSError, wasmtime.WasmtimeError) as error:
             self._remark(f"compiled code isn't kept: {self.folder}: {getattr(error, 'strerror', error)}")
-        return found
 
     def _write(self, key: bytes, payload: bytearray) -> None:
         handle, name = tempfile.mkstemp(".tmp", dir=self.folder)  # mode 0600

@@ -25,7 +25,7 @@ from twinloop.components.host.capi import (
 )
 from twinloop.components.host.codec import Signature
 from twinloop.components.host.memory import MemoryCreator
-from twinloop.components.host.start import Start
+from twinloop.components.host.start import Beginning
 
 RESULT, ERROR, FLAG, FUEL = 0, 4, 5, 6
 """words of a block: the result value (32 bytes), an error pointer, the continuation's flag, fuel"""
@@ -183,6 +183,6 @@ class CallState:
         self.arguments_at: Word | None = None
         self.begun = False
         self.fuel_given = 0
-        self.start: Start | None = None
+        self.start: Beginning | None = None
         """set while start code runs, in place of a call"""
         self.pending: tuple[Callable[[Any, int], None], int] | None = None

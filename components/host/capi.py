@@ -100,6 +100,12 @@ quick_call_async = quick("wasmtime_component_func_call_async", _p)
 quick_get_fuel = quick("wasmtime_context_get_fuel", _p)
 quick_set_fuel = quick("wasmtime_context_set_fuel", _p)
 trap_code = prototype("wasmtime_trap_code", c_bool, _p, _p)
+define = prototype(
+    "wasmtime_linker_define_func_unchecked", _p, _p, c_char_p, c_size_t, c_char_p, c_size_t, _p, _p, _p, _p
+)
+define_async = prototype(
+    "wasmtime_linker_define_async_func", _p, _p, c_char_p, c_size_t, c_char_p, c_size_t, _p, _p, _p, _p
+)
 get_fuel = prototype("wasmtime_context_get_fuel", _p, _p, _p)
 set_fuel = prototype("wasmtime_context_set_fuel", _p, _p, c_uint64)
 resource_host_new = prototype("wasmtime_component_resource_host_new", _p, c_bool, c_uint32, c_uint32)

@@ -375,7 +375,7 @@ class Signature:
     """The codecs of one function type; raises TypeError when a type in it can't cross."""
 
     def __init__(self, codecs: Codecs, function: Any) -> None:
-        self.codecs, self._function = codecs, function
+        self.codecs, self.function = codecs, function
         self.names = [name for name, _ in function.params]
         self.arity = len(self.names)
         self.results = 1 if function.result else 0
@@ -400,7 +400,7 @@ class Signature:
             for (new, _, at, codec), value in zip(self._arguments, values, strict=True):
                 new(MEMORY, base + at, codec.kind, codec.store(value) if codec.store else value)
         except _WRONG as wrong:
-            wits = [wit for _, wit in self._function.params]
+            wits = [wit for _, wit in self.function.params]
             self._explain(zip(wits, values, self.names, strict=True), wrong)
             raise
         return base
@@ -436,7 +436,7 @@ class Signature:
                 val_clone(base, at)
         except _WRONG as wrong:
             self.codecs.resources.free()
-            self._explain([(self._function.result, value, "result")], wrong)
+            self._explain([(self.function.result, value, "result")], wrong)
             raise
         if self.codecs.resources.lent:
             self.codecs.resources.free()

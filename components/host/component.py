@@ -15,6 +15,9 @@ import wasmtime
 from wasmtime import component as wc
 from wasmtime.component._types import ComponentInstanceType, FuncType
 
+from twinloop.components.binary.plan import plan_of
+from twinloop.components.binary.reader import SectionsError
+from twinloop.components.binary.sections import Contents, read_sections
 from twinloop.components.contract.contract import (
     CHANGES,
     CONTRACTS,
@@ -28,10 +31,9 @@ from twinloop.components.contract.contract import (
     interface,
 )
 from twinloop.components.contract.options import stated_options
-from twinloop.components.host.binary import SectionsError
 from twinloop.components.host.codec import Codecs, Signature
 from twinloop.components.host.engines import Engine, Engines
-from twinloop.components.host.sections import Contents, read_sections
+from twinloop.components.host.start import DirectParts
 from twinloop.components.wasi.interfaces import ALWAYS, other_wasi, signatures, wasi_interface
 from twinloop.components.wasi.interfaces import GRANTABLE as GRANTABLE_WASI
 
@@ -65,6 +67,8 @@ class Component:
         self.memories = _memories(contents)
         """how many linear memories an instance has, each with its reservation of addresses"""
         self.engine = engines.of(contents)
+        self.plan = None if self.engine.fibers else plan_of(binary)
+        """how it is put together, for the compiled part; None: wasmtime's component API is used"""
         self.raw = _compile(self.engine, binary, sha256)
         kind, engine = self.raw.type, self.engine.raw
         imports = kind.imports(engine)
@@ -153,6 +157,8 @@ class Linked:
     grants: tuple[str, ...]
     parks: bool
     """some import parks: every call runs on a fiber"""
+    direct: DirectParts | None = None
+    """it is called past wasmtime's component API"""
     knows_integers: bool = False
     """batches that it is given have a list of integers: it is of the contract 0.2"""
 

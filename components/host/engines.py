@@ -11,9 +11,9 @@ from typing import NamedTuple
 import wasmtime
 from wasmtime import _bindings
 
+from twinloop.components.binary.sections import Contents
 from twinloop.components.host.cache import CodeCache
 from twinloop.components.host.memory import MemoryCreator
-from twinloop.components.host.sections import Contents
 
 STACK_BYTES = 128 << 10
 """of a fiber; only touched pages are in memory. Half of it is the guest's wasm stack: C guests here need a

@@ -21,7 +21,7 @@ from wasmtime import component as wc
 
 from twinloop.components.contract.contract import CONTRACTS, PARKING
 from twinloop.components.contract.errors import GuestEnded, HostError, HostLimitError
-from twinloop.components.host import capi
+from twinloop.components.host import capi, direct
 from twinloop.components.host.cache import CodeCache
 from twinloop.components.host.call_state import Owner
 from twinloop.components.host.capi import IS_SET, MEMORY, QQQ, Q
@@ -140,23 +140,30 @@ class Host:
                 f"component"
             )
         linker = wc.Linker(component.engine.raw)
+        imports: dict[tuple[str, str], direct.Import] = {}
         parks = component.engine.fibers
         with linker.root() as root:
             for full_name, functions in component.linked.items():
                 name = full_name.partition("/")[2].partition("@")[0]
                 with root.add_instance(full_name) as instance:
                     for function, kind in functions.items():
-                        parks |= self._define(
+                        made = self._define(
                             instance, f"{name}.{function}", function, Signature(self.codecs, kind)
                         )
+                        imports[full_name, function] = made
+                        parks |= made.parks
             for full_name, items in component.wasi.items():
                 with root.add_instance(full_name) as instance:
                     parks |= self._define_wasi(instance, full_name, items)
-        linked = Linked(component, linker, wanted, parks, component.contract is not CONTRACTS["0.1"])
+        directly = None
+        if self._way.imports is not None and component.plan is not None:
+            directly = direct.blueprint(self._way.imports, component, component.plan, imports)
+        knows_integers = component.contract is not CONTRACTS["0.1"]
+        linked = Linked(component, linker, wanted, parks, directly, knows_integers)
         self._linked[key] = linked
         return linked
 
-    def _define(self, instance: Any, name: str, function: str, signature: Signature) -> bool:
+    def _define(self, instance: Any, name: str, function: str, signature: Signature) -> direct.Import:
         parks = name in PARKING
         transact, put = name == "fieldbus.transact", signature.put_result
         read = self._way.read_transact if transact else signature.get_arguments
@@ -164,8 +171,8 @@ class Host:
         gives = (
             0 if signature.result is None else signature.result.kind if signature.result.kind == _U64 else -1
         )
-        self._add(instance, function, _Import(name, read, write, False, transact, gives), parks)
-        return parks
+        made = self._add(instance, function, _Import(name, read, write, False, transact, gives), parks)
+        return direct.Import(made, signature.function, parks)
 
     def _define_wasi(self, instance: Any, full_name: str, items: dict[str, Any]) -> bool:
         """All that a component imports of one WASI interface, granted or not; does any of it park?"""
@@ -198,23 +205,25 @@ class Host:
         if error:
             raise HostError(f"wasmtime refused resource {name}: {capi.error_at(error)}")
 
-    def _add(self, instance: Any, function: str, entry: _Import, parks: bool) -> None:
+    def _add(self, instance: Any, function: str, entry: _Import, parks: bool) -> Any:
+        """What the compiled part has made of it; None without one."""
         self._imports.append(entry)
         add, raw = (capi.add_func_async if parks else capi.add_func), function.encode()
-        trampoline, environment = self._trampoline(entry, parks)
+        trampoline, environment, made = self._trampoline(entry, parks)
         error = add(capi.address(instance.ptr()), raw, len(raw), trampoline, environment, None)
         if error:
             raise HostError(f"wasmtime refused import {entry.name}: {capi.error_at(error)}")
+        return made
 
-    def _trampoline(self, entry: _Import, parks: bool) -> tuple[Any, int]:
+    def _trampoline(self, entry: _Import, parks: bool) -> tuple[Any, int, Any]:
         """What wasmtime calls for the import that was added last, and with which environment."""
         index, crossing = len(self._imports), self._way.imports
         if crossing is None:
-            return cast(self._trampolines[parks], c_void_p), index
+            return cast(self._trampolines[parks], c_void_p), index, None
         name, read, write, resources, transact, gives = entry
         made = crossing.Import(self, self._instances, name, read, write, index, resources, transact, gives)
         self._environments.append(made)
-        return (crossing.ASYNC if parks else crossing.SYNC), made.at
+        return (crossing.ASYNC if parks else crossing.SYNC), made.at, made
 
     # ---- instances -------------------------------------------------------------------------------
     def instantiate(

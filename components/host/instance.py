@@ -23,10 +23,11 @@ from twinloop.components.host.batch import Held
 from twinloop.components.host.call_state import CallState, NeedsFibers, Owner, Request
 from twinloop.components.host.capi import Word, amount
 from twinloop.components.host.component import Linked
+from twinloop.components.host.direct import DirectStart
 from twinloop.components.host.memory import REFUSED_MAX, MemoryOwner
 from twinloop.components.host.outcome import Cause, Fault, classify
 from twinloop.components.host.resources import Handles
-from twinloop.components.host.start import Functions, Start
+from twinloop.components.host.start import Beginning, Functions, Start
 
 SLICE_FUEL = 2_000_000
 """fuel between two looks at whether the run was stopped: a millisecond of computing here, half a second of a
@@ -102,7 +103,12 @@ class Instance:
 
     def begin_start(self, fuel: int) -> None:
         """Start code is to run within ``fuel``; ``advance`` runs it, like a call. Once, before any call."""
-        self._call.start = Start(self.linked, self.context)
+        linked = self.linked
+        self._call.start = (
+            Start(linked.linker, linked.component.raw, linked.component.exports)
+            if linked.direct is None
+            else DirectStart(linked.direct)
+        )
         self.busy, self._call.begun = True, False
         self._call.fuel_given = self._fuel_left = fuel
         self.block.set_fuel(fuel)
@@ -267,15 +273,15 @@ class Instance:
         self._slice_over(more)
         return True
 
-    def _first_of_start(self, start: Start) -> bool:
+    def _first_of_start(self, start: Beginning) -> bool:
         block = self.block
         block.error = 0
         if self._fibers:
             slice_fuel = ASYNC_SLICE_FUEL if self.linked.component.engine.fibers else SLICE_FUEL
-            return block.adopt(start.on_fiber(slice_fuel, block.error_at))
+            return start.on_fiber(slice_fuel, self.context, block)
         more = self._slice()
         block.set_fuel(self._fuel_left)
-        block.error = start.at_once()
+        block.error = start.at_once(self.context, block)
         self._slice_over(more)
         return True
 
@@ -399,7 +405,7 @@ class Instance:
         """Move the result out of this instance, which may then serve its next call; ``into`` frees it."""
         assert self._holds_result
         self._holds_result = False
-        into.take(self.result_at)
+        into.take(self.block)
 
     def segment_fuel(self) -> int:
         """Fuel used since the guest last went on; right inside an import, too."""

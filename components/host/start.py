@@ -7,7 +7,7 @@ like any other, it takes fuel and may be parked.
 from __future__ import annotations
 
 from ctypes import addressof
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import wasmtime
 from wasmtime import _ffi as ffi
@@ -17,54 +17,77 @@ from twinloop.components.contract.errors import HostError
 from twinloop.components.host import capi
 from twinloop.components.host.capi import Word, word
 from twinloop.components.host.codec import Signature
-from twinloop.components.host.component import Linked
 
 Functions = dict[str, tuple[Signature, Word, Any]]
 """export -> signature, address, and what keeps the address alive"""
 
 
+class DirectParts(NamedTuple):
+    """What all instances of a component share: the compiled part's blueprint, and its exports."""
+
+    blueprint: Any
+    functions: Functions
+
+
+class Beginning(Protocol):
+    """A start, whichever way its component is called: by wasmtime's component API (Start), or directly
+    (direct.py)."""
+
+    def on_fiber(self, slice_fuel: int, context: int, block: Any) -> bool:
+        """Begin it on a fiber, in the store at ``context``, and run it to its next parked import or its end;
+        is it done? From here on the store knows async calls only. ``block``: the instance's words."""
+        ...
+
+    def at_once(self, context: int, block: Any) -> int:
+        """Run it; returns the address of its error, 0 when there is none."""
+        ...
+
+    def exports(self, store: wasmtime.Store) -> Functions:
+        """What can be called, when it has ended well."""
+        ...
+
+
 class Start:
-    """Of one instance, in the store at ``context``."""
+    """By wasmtime's component API: of one instance. ``index``: export -> its signature and its index."""
 
-    __slots__ = ("_context", "_linked", "_raw")
+    __slots__ = ("_component", "_index", "_linker", "_raw")
 
-    def __init__(self, linked: Linked, context: int) -> None:
-        self._linked, self._context = linked, context
+    def __init__(
+        self, linker: wc.Linker, component: wc.Component, index: dict[str, tuple[Signature, Any]]
+    ) -> None:
+        self._linker, self._component, self._index = linker, component, index
         self._raw = ffi.wasmtime_component_instance_t()
 
-    def on_fiber(self, slice_fuel: int, error_at: int) -> int:
-        """A future that runs it; from here on the store knows async calls only. ``error_at``: where its error
-        is written."""
-        linked = self._linked
-        capi.fuel_yield(self._context, slice_fuel)
-        return int(
-            capi.instantiate_async(
-                capi.address(linked.linker.ptr()),
-                self._context,
-                capi.address(linked.component.raw.ptr()),
-                addressof(self._raw),
-                error_at,
-            )
+    def on_fiber(self, slice_fuel: int, context: int, block: Any) -> bool:
+        """As Beginning's."""
+        capi.fuel_yield(context, slice_fuel)
+        future = capi.instantiate_async(
+            capi.address(self._linker.ptr()),
+            context,
+            capi.address(self._component.ptr()),
+            addressof(self._raw),
+            block.error_at,
         )
+        done: bool = block.adopt(int(future))
+        return done
 
-    def at_once(self) -> int:
-        """Run it; returns the address of its error, 0 when there is none."""
-        linked = self._linked
+    def at_once(self, context: int, block: Any) -> int:
+        """As Beginning's."""
         return (
             capi.instantiate(
-                capi.address(linked.linker.ptr()),
-                self._context,
-                capi.address(linked.component.raw.ptr()),
+                capi.address(self._linker.ptr()),
+                context,
+                capi.address(self._component.ptr()),
                 addressof(self._raw),
             )
             or 0
         )
 
     def exports(self, store: wasmtime.Store) -> Functions:
-        """What can be called, when it has ended well."""
+        """As Beginning's."""
         exported = wc.Instance._from_raw(self._raw)
         functions: Functions = {}
-        for name, (signature, index) in self._linked.component.exports.items():
+        for name, (signature, index) in self._index.items():
             function = exported.get_func(store, index)
             if function is None:
                 raise HostError(f"export {name} vanished at instantiation")

@@ -19,6 +19,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 SOURCE = Path(__file__).with_name("crossing.c")
+PARTS = tuple(Path(__file__).with_name(name) for name in ("crossing.c", "canonical.h", "direct.h"))
+"""of which it is made"""
 FILE = f"crossing{sysconfig.get_config_var('EXT_SUFFIX') or '.so'}"
 """its name says for which Python and machine it is"""
 PURE = "TWINLOOP_PURE"
@@ -57,7 +59,7 @@ def version_here() -> str:
 
 def stamp(of_version: str) -> str:
     """What a compiled part has in it that was built for this version from this source."""
-    return f"{of_version} {hashlib.sha256(SOURCE.read_bytes()).hexdigest()}"
+    return f"{of_version} {hashlib.sha256(b''.join(part.read_bytes() for part in PARTS)).hexdigest()}"
 
 
 def compiled(into: Path, of_version: str) -> Path:

@@ -12,6 +12,8 @@
 #include <structmember.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #ifndef STAMP
@@ -58,6 +60,33 @@ static struct {
     void *(*error_new)(const char *);
 } wasmtime;
 
+/* A core value: wasmtime_val_raw_t, 16 bytes of which numbers take 8. */
+typedef struct { uint64_t word, high; } Raw;
+
+typedef struct { uint64_t store; void *function; } CoreFunction; /* wasmtime_func_t */
+typedef struct { uint64_t words[3]; } CoreMemory;                /* wasmtime_memory_t */
+typedef struct { uint64_t store, instance; } CoreInstance;       /* wasmtime_instance_t */
+typedef struct { uint8_t kind; uint8_t padding[7]; union { CoreFunction function; CoreMemory memory; uint64_t words[3]; } of; } Extern;
+typedef struct { uint8_t kind; uint8_t padding[7]; uint64_t words[3]; } CoreValue; /* wasmtime_val_t */
+_Static_assert(sizeof(Extern) == 32 && sizeof(CoreValue) == 32, "wasmtime's structs");
+enum { EXTERN_FUNCTION = 0, EXTERN_MEMORY = 3, CANNOT_LEAVE = 23 };
+
+static struct {
+    void *(*instance_new)(void *, const void *, const Extern *, size_t, CoreInstance *, void **);
+    bool (*export_get)(void *, const CoreInstance *, const char *, size_t, Extern *);
+    void *(*linker_new)(void *);
+    void (*linker_delete)(void *);
+    void *(*linker_define)(void *, void *, const char *, size_t, const char *, size_t, const Extern *);
+    bool (*linker_get)(const void *, void *, const char *, size_t, const char *, size_t, Extern *);
+    void *(*instantiate_async)(const void *, void *, const void *, CoreInstance *, void **, void **);
+    void *(*call)(void *, const CoreFunction *, Raw *, size_t, void **);
+    void *(*call_async)(void *, const CoreFunction *, const CoreValue *, size_t, CoreValue *, size_t, void **, void **);
+    void *(*caller_context)(void *);
+    uint8_t *(*memory_data)(void *, const CoreMemory *);
+    size_t (*memory_size)(void *, const CoreMemory *);
+    void *(*trap_of_code)(uint8_t);
+} core;
+
 static const struct { const char *name; void **to; } NEEDED[] = {
     {"wasmtime_component_func_call", (void **)&wasmtime.call},
     {"wasmtime_component_func_call_async", (void **)&wasmtime.call_async},
@@ -69,9 +98,26 @@ static const struct { const char *name; void **to; } NEEDED[] = {
     {"wasmtime_component_val_new", (void **)&wasmtime.new},
     {"wasmtime_component_vallist_new_uninit", (void **)&wasmtime.new_list},
     {"wasmtime_error_new", (void **)&wasmtime.error_new},
+    {"wasmtime_instance_new", (void **)&core.instance_new},
+    {"wasmtime_instance_export_get", (void **)&core.export_get},
+    {"wasmtime_linker_new", (void **)&core.linker_new},
+    {"wasmtime_linker_delete", (void **)&core.linker_delete},
+    {"wasmtime_linker_define", (void **)&core.linker_define},
+    {"wasmtime_linker_get", (void **)&core.linker_get},
+    {"wasmtime_linker_instantiate_async", (void **)&core.instantiate_async},
+    {"wasmtime_func_call_unchecked", (void **)&core.call},
+    {"wasmtime_func_call_async", (void **)&core.call_async},
+    {"wasmtime_caller_context", (void **)&core.caller_context},
+    {"wasmtime_memory_data", (void **)&core.memory_data},
+    {"wasmtime_memory_data_size", (void **)&core.memory_size},
+    {"wasmtime_trap_new_code", (void **)&core.trap_of_code},
 };
 enum { NEEDED_COUNT = sizeof NEEDED / sizeof *NEEDED };
 static bool bound;
+
+static inline void *at(uint64_t address) { return (void *)(uintptr_t)address; }
+
+#include "canonical.h"
 
 /* Nothing is made before libwasmtime's functions are known. */
 static bool is_bound(void) {
@@ -108,9 +154,8 @@ static bool words_of(PyObject *const *given, Py_ssize_t count, Py_ssize_t wanted
     return true;
 }
 
-static inline void *at(uint64_t address) { return (void *)(uintptr_t)address; }
-
 /* ---- CallWords: what C writes for one instance, and what is done with it ------------------------ */
+typedef struct Direct Direct;
 typedef struct {
     PyObject_HEAD
     Value result;
@@ -120,9 +165,18 @@ typedef struct {
     uint64_t left; /* fuel after the last step */
     void *context;
     void *future;
+    Direct *direct; /* NULL: it is called by wasmtime's component API */
+    Segment *arena; /* what result has beside itself, when it was called directly */
 } CallWords;
 
 static PyTypeObject CallWordsType;
+
+/* of direct.h */
+static void *direct_call(CallWords *words, const void *function, const Value *arguments);
+static void direct_start(CallWords *words, const void *function, const Value *arguments);
+static bool direct_done(CallWords *words);
+static void direct_end(CallWords *words);
+static void free_direct(CallWords *words);
 
 static PyObject *words_new(PyTypeObject *type, PyObject *given, PyObject *named) {
     static char *keys[] = {"context", NULL};
@@ -166,14 +220,15 @@ static PyObject *words_call(CallWords *self, PyObject *const *given, Py_ssize_t 
         return NULL;
     ready(self);
     wasmtime.set_fuel(self->context, w[4]);
-    void *error = wasmtime.call(at(w[0]), self->context, at(w[1]), w[2], &self->result, w[3]);
-    self->error = error;
+    self->error = self->direct != NULL
+                      ? direct_call(self, at(w[0]), at(w[1]))
+                      : wasmtime.call(at(w[0]), self->context, at(w[1]), w[2], &self->result, w[3]);
     look(self);
     return PyLong_FromUnsignedLongLong(self->left);
 }
 
 static PyObject *stepped(CallWords *self) {
-    bool done = wasmtime.poll(self->future);
+    bool done = self->direct != NULL ? direct_done(self) : wasmtime.poll(self->future);
     look(self);
     return PyBool_FromLong(done);
 }
@@ -183,7 +238,10 @@ static PyObject *words_start(CallWords *self, PyObject *const *given, Py_ssize_t
     if (!words_of(given, count, 4, "start", w))
         return NULL;
     ready(self);
-    self->future = wasmtime.call_async(at(w[0]), self->context, at(w[1]), w[2], &self->result, w[3], &self->error);
+    if (self->direct != NULL)
+        direct_start(self, at(w[0]), at(w[1]));
+    else
+        self->future = wasmtime.call_async(at(w[0]), self->context, at(w[1]), w[2], &self->result, w[3], &self->error);
     return stepped(self);
 }
 
@@ -196,7 +254,7 @@ static PyObject *words_adopt(CallWords *self, PyObject *given) {
 }
 
 static PyObject *words_poll(CallWords *self, PyObject *unused) {
-    if (self->future == NULL) {
+    if (self->future == NULL && self->direct == NULL) {
         PyErr_SetString(PyExc_AssertionError, "no call is under way");
         return NULL;
     }
@@ -208,11 +266,16 @@ static PyObject *words_end(CallWords *self, PyObject *unused) {
     self->future = NULL;
     if (future != NULL)
         wasmtime.future_delete(future);
+    if (self->direct != NULL)
+        direct_end(self);
     Py_RETURN_NONE;
 }
 
 static PyObject *words_delete_result(CallWords *self, PyObject *unused) {
-    wasmtime.delete(&self->result);
+    if (self->direct != NULL)
+        free_arena(&self->arena);
+    else
+        wasmtime.delete(&self->result);
     Py_RETURN_NONE;
 }
 
@@ -226,6 +289,8 @@ static PyObject *words_go_on(CallWords *self, PyObject *unused) {
     Py_RETURN_NONE;
 }
 
+static PyObject *words_held(CallWords *self, PyObject *given);
+
 static PyMethodDef words_methods[] = {
     {"fuel", (PyCFunction)words_fuel, METH_NOARGS, NULL},
     {"set_fuel", (PyCFunction)words_set_fuel, METH_O, NULL},
@@ -237,6 +302,7 @@ static PyMethodDef words_methods[] = {
     {"delete_result", (PyCFunction)words_delete_result, METH_NOARGS, NULL},
     {"wait", (PyCFunction)words_wait, METH_NOARGS, NULL},
     {"go_on", (PyCFunction)words_go_on, METH_NOARGS, NULL},
+    {"held", (PyCFunction)words_held, METH_O, "A Held at that address that has taken the result."},
     {NULL},
 };
 
@@ -270,6 +336,12 @@ static PyMemberDef words_members[] = {
     {NULL},
 };
 
+static void words_dealloc(CallWords *self) {
+    free_direct(self);
+    free_arena(&self->arena);
+    Py_TYPE(self)->tp_free(self);
+}
+
 static PyTypeObject CallWordsType = {
     PyVarObject_HEAD_INIT(NULL, 0)
     .tp_name = "twinloop.components.native.crossing.CallWords",
@@ -280,10 +352,11 @@ static PyTypeObject CallWordsType = {
     .tp_methods = words_methods,
     .tp_getset = words_getset,
     .tp_members = words_members,
+    .tp_dealloc = (destructor)words_dealloc,
 };
 
 /* ---- Held: room for a result that was moved out of its instance --------------------------------- */
-typedef struct { PyObject_HEAD Value *place; char full; } Held;
+typedef struct { PyObject_HEAD Value *place; Segment *arena; char full, direct; } Held;
 
 static PyObject *held_new(PyTypeObject *type, PyObject *given, PyObject *named) {
     static char *keys[] = {"at", NULL};
@@ -297,24 +370,43 @@ static PyObject *held_new(PyTypeObject *type, PyObject *given, PyObject *named) 
 }
 
 static PyObject *held_take(Held *self, PyObject *given) {
-    uint64_t from;
-    if (!as_word(given, &from))
-        return NULL;
+    CallWords *from = Py_IS_TYPE(given, &CallWordsType) ? (CallWords *)given : NULL;
+    uint64_t place = from == NULL ? 0 : (uintptr_t)&from->result;
+    if (from == NULL) { /* words of the other way: what they hold is wasmtime's */
+        PyObject *told = PyObject_GetAttrString(given, "at");
+        bool well = told != NULL && as_word(told, &place);
+        Py_XDECREF(told);
+        if (!well)
+            return NULL;
+    }
     if (self->full) {
         PyErr_SetString(PyExc_AssertionError, "what was held before must have been released");
         return NULL;
     }
     self->full = 1;
-    memcpy(self->place, at(from), sizeof(Value));
+    memcpy(self->place, at(place), sizeof(Value));
+    self->direct = from != NULL && from->direct != NULL;
+    if (self->direct) {
+        self->arena = from->arena;
+        from->arena = NULL;
+    }
     Py_RETURN_NONE;
 }
 
 static PyObject *held_release(Held *self, PyObject *unused) {
     if (self->full) {
         self->full = 0;
-        wasmtime.delete(self->place);
+        if (self->direct)
+            free_arena(&self->arena);
+        else
+            wasmtime.delete(self->place);
     }
     Py_RETURN_NONE;
+}
+
+static void held_dealloc(Held *self) {
+    free_arena(&self->arena);
+    Py_TYPE(self)->tp_free(self);
 }
 
 static PyMethodDef held_methods[] = {
@@ -340,7 +432,17 @@ static PyTypeObject HeldType = {
     .tp_new = held_new,
     .tp_methods = held_methods,
     .tp_getset = held_getset,
+    .tp_dealloc = (destructor)held_dealloc,
 };
+
+static PyObject *words_held(CallWords *self, PyObject *given) {
+    PyObject *held = PyObject_CallOneArg((PyObject *)&HeldType, given);
+    PyObject *done = held == NULL ? NULL : held_take((Held *)held, (PyObject *)self);
+    if (done == NULL)
+        Py_CLEAR(held);
+    Py_XDECREF(done);
+    return held;
+}
 
 /* ---- batches where they lie (host/batch.py) ----------------------------------------------------- */
 static PyObject *batch_in(PyObject *module, PyObject *given) {
@@ -865,6 +967,8 @@ static void on_async(void *environment, void *context, const void *type, const V
     PyGILState_Release(lock);
 }
 
+#include "direct.h"
+
 /* ---- the module ---------------------------------------------------------------------------------- */
 static PyObject *bind(PyObject *module, PyObject *given) {
     PyObject *addresses, *batch, *read, *frames;
@@ -925,23 +1029,26 @@ static bool named(void) {
 }
 
 PyMODINIT_FUNC PyInit_crossing(void) {
-    PyTypeObject *types[] = {&CallWordsType, &HeldType, &RepliesType, &ImportType};
-    const char *called[] = {"CallWords", "Held", "Replies", "Import"};
+    PyTypeObject *types[] = {&CallWordsType, &HeldType, &RepliesType, &ImportType, &LoweredType, &BlueprintType};
+    const char *called[] = {"CallWords", "Held", "Replies", "Import", "Lowered", "Blueprint"};
     PyObject *module = PyModule_Create(&definition);
     if (module == NULL || !named())
         goto fail;
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 6; i++)
         if (PyType_Ready(types[i]) < 0 || PyModule_AddObjectRef(module, called[i], (PyObject *)types[i]) < 0)
             goto fail;
-    PyObject *sync = PyLong_FromVoidPtr((void *)(uintptr_t)on_sync);
-    PyObject *async = PyLong_FromVoidPtr((void *)(uintptr_t)on_async);
-    int added = sync == NULL || async == NULL ? -1 : 0;
-    if (!added)
-        added = PyModule_AddObjectRef(module, "SYNC", sync) | PyModule_AddObjectRef(module, "ASYNC", async) |
-                PyModule_AddStringConstant(module, "STAMP", STAMP);
-    Py_XDECREF(sync);
-    Py_XDECREF(async);
-    if (added)
+    const struct { const char *name; void *at; } trampolines[] = {
+        {"SYNC", (void *)(uintptr_t)on_sync}, {"ASYNC", (void *)(uintptr_t)on_async},
+        {"LOWERED_SYNC", (void *)(uintptr_t)on_lowered_sync}, {"LOWERED_ASYNC", (void *)(uintptr_t)on_lowered_async},
+    };
+    for (size_t i = 0; i < sizeof trampolines / sizeof *trampolines; i++) {
+        PyObject *place = PyLong_FromVoidPtr(trampolines[i].at);
+        int added = place == NULL ? -1 : PyModule_AddObjectRef(module, trampolines[i].name, place);
+        Py_XDECREF(place);
+        if (added)
+            goto fail;
+    }
+    if (PyModule_AddStringConstant(module, "STAMP", STAMP))
         goto fail;
     return module;
 fail:

@@ -29,7 +29,8 @@ def instantiate(linked: Linked) -> wasmtime.Store:
     """An instance from compiled code in a store of its own, which whoever asked closes."""
     store = wasmtime.Store(linked.component.engine.raw)
     store.set_fuel(_FUEL)
-    Start(linked, capi.address(store._context())).at_once()
+    start = Start(linked.linker, linked.component.raw, linked.component.exports)
+    start.at_once(capi.address(store._context()), None)
     return store
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from twinloop.components.host.crossing import PURE
 from twinloop.components.host.host import Host
 from twinloop.scenarios.banded import NEVER
 from twinloop.scenarios.calibration.shapes import Shape
@@ -81,7 +82,7 @@ class _TimedMeter(Meter):
 def measured(loaded: Loaded, rounds: int, say: Callable[[str], None]) -> list[Used]:
     """Each component of a scenario that was called, by name; of ``rounds`` runs, each call's quickest. Raises
     ScenarioError for the author's mistakes, MachineError when the runs aren't the same."""
-    host = Host(fibers=False)
+    host = Host(fibers=False, way=PURE)  # what is fitted was measured by wasmtime's component API
     host.makes = TimedInstance
     found: dict[str, Used] = {}
     try:

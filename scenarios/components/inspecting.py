@@ -8,11 +8,11 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from twinloop.components.binary.reader import SectionsError
+from twinloop.components.binary.sections import Contents, read_sections
 from twinloop.components.contract.contract import EXPORTS, IMPORTS, contract_interface, interface
 from twinloop.components.contract.options import stated_options
-from twinloop.components.host.binary import SectionsError
 from twinloop.components.host.component import ADAPTED, ComponentRefused, exported_as, read_component
-from twinloop.components.host.sections import Contents, read_sections
 from twinloop.components.wasi.interfaces import ALWAYS, package, wasi_interface
 from twinloop.scenarios.text.units import show_size
 from twinloop.scenarios.text.words import number_of

@@ -16,6 +16,8 @@ import wasmtime
 from wasmtime import component as wc
 
 from tests.components.wit_types import FLAT_MAX, Text, Wit, flat, size
+from twinloop.components.binary.plan import plan_of
+from twinloop.components.host import direct
 from twinloop.components.host.codec import Signature
 from twinloop.components.host.component import Linked
 from twinloop.components.host.host import MEMORY_UNLIMITED_BYTES, Host, _Import
@@ -113,25 +115,40 @@ def _body(at: int, one: Function, parameters: list[str], result: str) -> str:
 def linked_of(host: Host, text: bytes, parks: Callable[[str], bool], name: str = "test:echo/host") -> Linked:
     """A component that has no role, with what it imports of that interface; functions are ``name`` there."""
     engine = host.engines.plain
-    raw = wc.Component(engine.raw, bytes(wasmtime.wat2wasm(text.decode())))
+    binary = bytes(wasmtime.wat2wasm(text.decode()))
+    raw = wc.Component(engine.raw, binary)
     kind = raw.type
     linker = wc.Linker(engine.raw)
     any_parks = False
+    imports = {}
     with linker.root() as root, root.add_instance(name) as instance:
-        for item, found in kind.imports(engine.raw)[name].ty.exports(engine.raw).items():
+        items = kind.imports(engine.raw)[name].ty.exports(engine.raw)
+        resources = any(isinstance(found.ty, wc.ResourceType) for found in items.values())
+        for item, found in items.items():
             if isinstance(found.ty, wc.ResourceType):
                 host._add_resource(instance, item)
             elif hasattr(found.ty, "params"):
                 signature = Signature(host.codecs, found.ty)
-                entry = _Import(item, signature.get_arguments, signature.put_result, True)
-                host._add(instance, item, entry, parks(item))
+                entry = _Import(item, signature.get_arguments, signature.put_result, resources)
+                made = host._add(instance, item, entry, parks(item))
+                imports[name, item] = direct.Import(made, found.ty, parks(item))
                 any_parks |= parks(item)
     exports = {
         item: (Signature(host.codecs, found.ty), raw.get_export_index(item))
         for item, found in kind.exports(engine.raw).items()
     }
-    component: Any = SimpleNamespace(engine=engine, raw=raw, exports=exports, sha256="of a test")
-    return Linked(component, linker, (), any_parks)
+    types = {item: signature.function for item, (signature, _) in exports.items()}
+    component: Any = SimpleNamespace(
+        engine=engine,
+        raw=raw,
+        exports=exports,
+        sha256="of a test",
+        interface="",
+        function_types=lambda: types,
+    )
+    plan, crossing = plan_of(binary), host._way.imports
+    made = plan and crossing and direct.blueprint(crossing, component, plan, imports)
+    return Linked(component, linker, (), any_parks, made or None)
 
 
 def echo(host: Host, functions: Sequence[Function], encoding: str = "utf8") -> Linked:

@@ -10,12 +10,12 @@ import pytest
 import wasmtime
 
 from tests.plants import WASM
+from twinloop.components.binary.sections import read_sections
 from twinloop.components.compose.adapting import joined
 from twinloop.components.compose.joining import composed
 from twinloop.components.compose.types import ComposeError
 from twinloop.components.host.component import Component, ComponentRefused
 from twinloop.components.host.host import Host
-from twinloop.components.host.sections import read_sections
 
 GUESTS = Path(__file__).parents[1] / "guests"
 LOGGING = (GUESTS / "logging" / "logging.wasm").read_bytes()

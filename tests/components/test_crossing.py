@@ -10,6 +10,7 @@ import sys
 import weakref
 from collections.abc import Callable, Iterator
 from ctypes import addressof, c_uint64
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -143,7 +144,7 @@ def transacts(own: Host) -> Signature:
     ],
 )  # fmt: skip
 def test_what_is_asked_of_a_bus_is_read_alike(transacts: Signature, framing: Any) -> None:
-    names = dict(transacts._function.params)["reply"].cases
+    names = dict(transacts.function.params)["reply"].cases
     if framing[0] not in [name for name, _ in names]:
         pytest.skip("the driver is of the contract 0.1")
     at = transacts.put_arguments((bytes(range(256)), framing, 2**64 - 1))
@@ -183,11 +184,11 @@ def test_a_held_result_is_freed_once(own: Host, transacts: Signature, way: Way) 
     held = way.held(addressof(room))
     for size in (3, 700, 0):
         transacts.put_result((True, bytes(size)), addressof(block))
-        held.take(addressof(block))
+        held.take(SimpleNamespace(at=addressof(block)))
         assert held.full
         assert transacts.get_result(held.at) == (True, bytes(size))
         with pytest.raises(AssertionError):
-            held.take(addressof(block))
+            held.take(SimpleNamespace(at=addressof(block)))
         held.release()
         held.release()
         assert not held.full

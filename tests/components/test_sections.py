@@ -15,18 +15,18 @@ from wasmtime import component as wc
 
 from tests.components import guests
 from tests.plants import WASM
-from twinloop.components.build import _wasm_tools
-from twinloop.components.contract.contract import interface
-from twinloop.components.host.binary import ITEMS_MAX, SectionsError
-from twinloop.components.host.component import ComponentRefused, served
-from twinloop.components.host.host import Host
-from twinloop.components.host.sections import (
+from twinloop.components.binary.reader import ITEMS_MAX, SectionsError
+from twinloop.components.binary.sections import (
     COMPONENT_PREAMBLE,
     MODULE_PREAMBLE,
     Extern,
     Memory,
     read_sections,
 )
+from twinloop.components.build import _wasm_tools
+from twinloop.components.contract.contract import interface
+from twinloop.components.host.component import ComponentRefused, served
+from twinloop.components.host.host import Host
 
 MODBUS = (WASM / "modbus-driver.wasm").read_bytes()
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 import contextlib
 from typing import NamedTuple
 
-from twinloop.components.host.binary import Reader, SectionsError
-from twinloop.components.host.section_types import UNKNOWN, TypeReader, UnknownForm
+from twinloop.components.binary.reader import Reader, SectionsError
+from twinloop.components.binary.section_types import UNKNOWN, TypeReader, UnknownForm
 
 COMPONENT_PREAMBLE = b"\0asm\x0d\x00\x01\x00"
 MODULE_PREAMBLE = b"\0asm\x01\x00\x00\x00"

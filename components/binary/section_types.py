@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from twinloop.components.host.binary import Reader, SectionsError
+from twinloop.components.binary.reader import Reader, SectionsError
 
 DEPTH_MAX = 100
 """types inside types"""
