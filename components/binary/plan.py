@@ -59,7 +59,7 @@ class Lifted(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """Of a whole component. ``modules``: their bytes. ``exports``: interface -> function -> what is behind it;
+    """Of a whole component. ``modules``: their bytes. ``exports``: interface -> function -> what is behind;
     functions that are exported in no interface are of ""."""
 
     modules: tuple[bytes, ...]

@@ -6,13 +6,12 @@ of its own. Never: in which order they come (instance.py).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from ctypes import addressof, c_uint64
 from typing import Any, NamedTuple, Protocol
 
 from twinloop.components.host.capi import (
     Word,
-    amount,
     fuel_as_c,
     future_delete,
     future_poll,
@@ -23,9 +22,7 @@ from twinloop.components.host.capi import (
     quick_set_fuel,
     word,
 )
-from twinloop.components.host.codec import Signature
 from twinloop.components.host.memory import MemoryCreator
-from twinloop.components.host.start import Beginning
 
 RESULT, ERROR, FLAG, FUEL = 0, 4, 5, 6
 """words of a block: the result value (32 bytes), an error pointer, the continuation's flag, fuel"""
@@ -159,30 +156,3 @@ class CallWords:
     def go_on(self) -> None:
         """It has one."""
         self._words[FLAG] = 1
-
-
-class CallState:
-    """The call under way, or the last one. ``arguments_at``: of C values; None: ``arguments`` are still to be
-    lowered. ``pending``: how the result of a parked import is written, and where."""
-
-    __slots__ = (
-        "arguments",
-        "arguments_at",
-        "begun",
-        "fuel_given",
-        "function",
-        "pending",
-        "signature",
-        "start",
-    )
-
-    def __init__(self) -> None:
-        self.signature: Signature
-        self.function = amount(0)
-        self.arguments: Sequence[Any] = ()
-        self.arguments_at: Word | None = None
-        self.begun = False
-        self.fuel_given = 0
-        self.start: Beginning | None = None
-        """set while start code runs, in place of a call"""
-        self.pending: tuple[Callable[[Any, int], None], int] | None = None

@@ -12,8 +12,10 @@ from typing import Any, NamedTuple
 
 from twinloop.components.host import batch, exchange
 from twinloop.components.host.batch import Batch, Held, Lists
-from twinloop.components.host.call_state import CallWords
+from twinloop.components.host.call_state import CallWords, Request
+from twinloop.components.host.calling import SLICE_FUEL, Calling, CallState
 from twinloop.components.host.capi import function_address
+from twinloop.components.host.memory import REFUSED_MAX
 from twinloop.components.native.choice import CHOICE
 
 Write = Callable[[Any, int], None]
@@ -24,6 +26,9 @@ class Way(NamedTuple):
     """One of the two. ``imports``: the compiled module whose trampolines imports have; None: ctypes'."""
 
     words: Callable[[int], CallWords]
+    state: Callable[[], CallState]
+    calling: type
+    """what Instance is made of"""
     held: Callable[[int], Held]
     batch_in: Callable[[int], Lists | None]
     read_batch: Callable[[Lists], Batch]
@@ -36,6 +41,8 @@ class Way(NamedTuple):
 
 PURE = Way(
     CallWords,
+    CallState,
+    Calling,
     Held,
     batch.batch_in,
     batch.read_batch,
@@ -49,9 +56,14 @@ PURE = Way(
 def compiled(crossing: Any) -> Way:
     """That of a compiled module, which is given what it needs of libwasmtime and of Python."""
     addresses = {name: function_address(name) for name in crossing.needs()}
-    crossing.bind(addresses, Batch, batch.read_batch, exchange.framing)
+    steps = Calling.begin, Calling.advance, Calling.answer, Calling.call_at, Calling.park
+    crossing.bind(
+        addresses, Batch, batch.read_batch, exchange.framing, *steps, Request, SLICE_FUEL, REFUSED_MAX
+    )
     return Way(
         crossing.CallWords,
+        crossing.CallState,
+        crossing.Calling,
         crossing.Held,
         crossing.batch_in,
         crossing.read_batch,

@@ -24,12 +24,13 @@ from twinloop.components.contract.errors import GuestEnded, HostError, HostLimit
 from twinloop.components.host import capi, direct
 from twinloop.components.host.cache import CodeCache
 from twinloop.components.host.call_state import Owner
+from twinloop.components.host.calling import STOPPED
 from twinloop.components.host.capi import IS_SET, MEMORY, QQQ, Q
 from twinloop.components.host.codec import Codecs, LazySignature, Signature
 from twinloop.components.host.component import Component, ComponentRefused, Linked, read_component
 from twinloop.components.host.crossing import Way, way_of_process
 from twinloop.components.host.engines import Engines
-from twinloop.components.host.instance import STOPPED, Instance
+from twinloop.components.host.instance import Instance
 from twinloop.components.host.memory import MemoryCreator, MemoryOwner
 from twinloop.components.wasi.interfaces import PARKING as WASI_PARKING
 from twinloop.components.wasi.interfaces import resource_number, signatures, wasi_interface

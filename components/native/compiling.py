@@ -19,7 +19,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 SOURCE = Path(__file__).with_name("crossing.c")
-PARTS = tuple(Path(__file__).with_name(name) for name in ("crossing.c", "canonical.h", "direct.h"))
+PARTS = tuple(
+    Path(__file__).with_name(name) for name in ("crossing.c", "canonical.h", "direct.h", "calling.h")
+)
 """of which it is made"""
 FILE = f"crossing{sysconfig.get_config_var('EXT_SUFFIX') or '.so'}"
 """its name says for which Python and machine it is"""

@@ -130,7 +130,7 @@ static bool is_bound(void) {
 static struct { PyObject *batch, *read_batch, *framing, *as_case; } python;
 
 static struct {
-    PyObject *handlers, *raised, *block, *park, *interrupted, *called;
+    PyObject *handlers, *raised, *block, *park, *interrupted, *called, *asked, *finish, *stopped, *zero;
 } names;
 
 /* ---- numbers ----------------------------------------------------------------------------------- */
@@ -968,11 +968,14 @@ static void on_async(void *environment, void *context, const void *type, const V
 }
 
 #include "direct.h"
+#include "calling.h"
 
 /* ---- the module ---------------------------------------------------------------------------------- */
 static PyObject *bind(PyObject *module, PyObject *given) {
-    PyObject *addresses, *batch, *read, *frames;
-    if (!PyArg_ParseTuple(given, "O!O!OO", &PyDict_Type, &addresses, &PyType_Type, &batch, &read, &frames))
+    PyObject *addresses, *batch, *read, *frames, *steps[6];
+    unsigned long long slice, refused;
+    if (!PyArg_ParseTuple(given, "O!O!OOOOOOOO!KK", &PyDict_Type, &addresses, &PyType_Type, &batch, &read, &frames,
+                          steps, steps + 1, steps + 2, steps + 3, steps + 4, &PyType_Type, steps + 5, &slice, &refused))
         return NULL;
     for (int i = 0; i < NEEDED_COUNT; i++) {
         PyObject *address = PyDict_GetItemString(addresses, NEEDED[i].name);
@@ -986,6 +989,10 @@ static PyObject *bind(PyObject *module, PyObject *given) {
     Py_XSETREF(python.batch, Py_NewRef(batch));
     Py_XSETREF(python.read_batch, Py_NewRef(read));
     Py_XSETREF(python.framing, Py_NewRef(frames));
+    PyObject **to[6] = {&pure.begin, &pure.advance, &pure.answer, &pure.call_at, &pure.park, &pure.request};
+    for (int i = 0; i < 6; i++)
+        Py_XSETREF(*to[i], Py_NewRef(steps[i]));
+    pure.slice_fuel = slice, pure.refused_max = refused;
     Py_CLEAR(last.made);
     bound = true;
     Py_RETURN_NONE;
@@ -1004,7 +1011,8 @@ static PyObject *needs(PyObject *module, PyObject *unused) {
 }
 
 static PyMethodDef functions[] = {
-    {"bind", bind, METH_VARARGS, "(addresses of needs(), Batch, read_batch, _framing): before anything else is used."},
+    {"bind", bind, METH_VARARGS, "(addresses of needs(), Batch, read_batch, framing, five steps of Calling, Request, SLICE_FUEL, REFUSED_MAX): "
+                                "before anything else is used."},
     {"needs", needs, METH_NOARGS, "Names of libwasmtime's functions that bind wants."},
     {"batch_in", batch_in, METH_O, "As host/batch.py's."},
     {"read_batch", read_batch, METH_O, "As host/batch.py's."},
@@ -1020,21 +1028,23 @@ static struct PyModuleDef definition = {
 static bool named(void) {
     const struct { PyObject **to; const char *text; } wanted[] = {
         {&names.handlers, "handlers"}, {&names.raised, "raised"}, {&names.block, "block"}, {&names.park, "park"},
-        {&names.interrupted, "interrupted"}, {&names.called, "called"},
+        {&names.interrupted, "interrupted"}, {&names.called, "called"}, {&names.asked, "asked"},
+        {&names.finish, "_finish"}, {&names.stopped, "_stopped"},
     };
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
         if (*wanted[i].to == NULL && (*wanted[i].to = PyUnicode_InternFromString(wanted[i].text)) == NULL)
             return false;
-    return true;
+    return (names.zero = PyLong_FromLong(0)) != NULL;
 }
 
 PyMODINIT_FUNC PyInit_crossing(void) {
-    PyTypeObject *types[] = {&CallWordsType, &HeldType, &RepliesType, &ImportType, &LoweredType, &BlueprintType};
-    const char *called[] = {"CallWords", "Held", "Replies", "Import", "Lowered", "Blueprint"};
+    PyTypeObject *types[] = {&CallWordsType, &HeldType, &RepliesType, &ImportType, &LoweredType, &BlueprintType, &CallStateType,
+                             &CallingType};
+    const char *called[] = {"CallWords", "Held", "Replies", "Import", "Lowered", "Blueprint", "CallState", "Calling"};
     PyObject *module = PyModule_Create(&definition);
     if (module == NULL || !named())
         goto fail;
-    for (int i = 0; i < 6; i++)
+    for (int i = 0; i < 8; i++)
         if (PyType_Ready(types[i]) < 0 || PyModule_AddObjectRef(module, called[i], (PyObject *)types[i]) < 0)
             goto fail;
     const struct { const char *name; void *at; } trampolines[] = {

@@ -16,9 +16,9 @@ import pytest
 from tests.components import guests
 from tests.plants import component, plant, run
 from twinloop.components.contract.contract import PointConfig, Settings, interface
+from twinloop.components.host.calling import STOPPED
 from twinloop.components.host.capi import amount
 from twinloop.components.host.host import Host
-from twinloop.components.host.instance import STOPPED
 from twinloop.components.host.outcome import Cause, Fault
 from twinloop.scenarios.file.load import LIBRARY
 from twinloop.sim.kernel.clock import MS, S

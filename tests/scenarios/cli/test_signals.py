@@ -18,8 +18,8 @@ from tests import processes
 from tests.components import guests
 from tests.scenarios.cli.test_cli import TINY
 from twinloop.components.host.call_state import NeedsFibers
+from twinloop.components.host.calling import SLICE_FUEL
 from twinloop.components.host.host import Host
-from twinloop.components.host.instance import SLICE_FUEL
 from twinloop.components.host.outcome import Cause
 from twinloop.scenarios.cli import running
 from twinloop.scenarios.cli.main import main
