@@ -14,7 +14,7 @@ enum {
 enum { CORE_I32 = 0, CORE_I64 = 1, CORE_F32 = 2, CORE_F64 = 3 }; /* as wasmtime_valkind_t */
 enum { FLAT_MAX = 16, TYPES_DEEP_MAX = 64 };
 #define TRANSFER_MAX ((uint64_t)128 << 20) /* bytes that one lifting may carry: wasmtime's hostcall fuel */
-enum { RUST_VALUE_BYTES = 32 }; /* what each element of a list counts there */
+enum { RUST_VALUE_BYTES = 48 }; /* what each element of a list counts there: size_of::<Val>(), which test_direct.py looks for */
 
 /* ---- arenas -------------------------------------------------------------------------------------- */
 typedef struct Segment Segment;
