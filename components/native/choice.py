@@ -20,9 +20,15 @@ CURE = "build it anew: make compiled in a source tree, else install twinloop aga
 
 
 class Choice(NamedTuple):
-    """``crossing``: the compiled module, None for none. ``why``: in words, where there is none."""
+    """Each compiled module by its name, None for none: all or none. ``why``: in words, where there are
+    none."""
 
     crossing: Any
+    """of components: the calls into wasmtime"""
+    engine: Any
+    """of sim: the timeline, and what is written of it"""
+    signals: Any
+    """of devices: what physical values do over time"""
     why: str
 
     @property
@@ -31,25 +37,35 @@ class Choice(NamedTuple):
         return PURE if self.crossing is None else COMPILED
 
 
-def found(at: Path, environment: dict[str, str] | None = None) -> Choice:
-    """The compiled part at that path, if it is there, was built for this twinloop, and is wanted. What can't
-    be used although it is there is warned of."""
+def none(why: str) -> Choice:
+    """Python alone, and why."""
+    return Choice(None, None, None, why)
+
+
+def found(folder: Path, environment: dict[str, str] | None = None) -> Choice:
+    """The compiled part in that folder, if it is there, was built for this twinloop, and is wanted. What
+    can't be used although it is there is warned of."""
     asked = (os.environ if environment is None else environment).get(compiling.PURE, "")
     if asked not in ("", "0"):
-        return Choice(None, f"{compiling.PURE} is set")
-    if not at.is_file():
-        return Choice(None, "nothing was compiled")
-    try:
-        crossing = _loaded(at)
-    except ImportError as error:
-        return _refused(at, f"can't be loaded ({error})")
-    if getattr(crossing, "STAMP", "") != compiling.stamp(compiling.version_here()):
-        return _refused(at, "was built for another twinloop")
-    return Choice(crossing, "")
+        return none(f"{compiling.PURE} is set")
+    libraries = {name: folder / file for name, file in compiling.FILES.items()}
+    if not any(at.is_file() for at in libraries.values()):
+        return none("nothing was compiled")
+    modules = {}
+    for name, at in libraries.items():
+        if not at.is_file():
+            return _refused(at, "is missing beside its others")
+        try:
+            modules[name] = _loaded(name, at)
+        except ImportError as error:
+            return _refused(at, f"can't be loaded ({error})")
+        if getattr(modules[name], "STAMP", "") != compiling.stamp(compiling.version_here()):
+            return _refused(at, "was built for another twinloop")
+    return Choice(**modules, why="")
 
 
-def _loaded(at: Path) -> Any:
-    name = "twinloop.components.native.crossing"
+def _loaded(name: str, at: Path) -> Any:
+    name = f"twinloop.components.native.{name}"
     loader = ExtensionFileLoader(name, str(at))
     spec = importlib.util.spec_from_file_location(name, at, loader=loader)
     assert spec is not None
@@ -61,7 +77,7 @@ def _loaded(at: Path) -> Any:
 def _refused(at: Path, why: str) -> Choice:
     told = f"the compiled part {at} {why} and isn't used; {CURE}"
     warnings.warn_explicit(told, RuntimeWarning, "twinloop", 0)  # one line, without our source
-    return Choice(None, told)
+    return none(told)
 
 
 CHOICE = found(compiling.place())

@@ -1,8 +1,9 @@
 """Builds the compiled part with the C compiler that built Python, or says why it can't.
 
-Belongs here: the command line of the compiler, and where a tree keeps what it has built. Never: anything of
-twinloop (the wheel's build hook loads this file by its path, before there is a package), a choice of what
-runs (choice.py). ``python -m twinloop.components.native.compiling`` builds it into the tree's ``build/``.
+Belongs here: which modules it has, the command line of the compiler, and where a tree keeps what it has
+built. Never: anything of twinloop (the wheel's build hook loads this file by its path, before there is a
+package), a choice of what runs (choice.py). Each module's sources lie in the room whose Python they are the
+twins of. ``python -m twinloop.components.native.compiling`` builds them into the tree's ``build/``.
 """
 
 from __future__ import annotations
@@ -18,16 +19,30 @@ import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-SOURCE = Path(__file__).with_name("crossing.c")
-PARTS = tuple(
-    Path(__file__).with_name(name) for name in ("crossing.c", "canonical.h", "direct.h", "calling.h")
-)
-"""of which it is made"""
-FILE = f"crossing{sysconfig.get_config_var('EXT_SUFFIX') or '.so'}"
-"""its name says for which Python and machine it is"""
+ROOMS = Path(__file__).absolute().parents[2]
+"""the folder of twinloop's rooms, in a tree and in an installation"""
+MODULES = {
+    "crossing": (
+        "components/native/crossing.c",
+        "components/native/canonical.h",
+        "components/native/direct.h",
+        "components/native/calling.h",
+    ),
+    "engine": ("sim/native/engine.c", "sim/native/timeline.c", "sim/native/writing.c", "sim/native/engine.h"),
+    "signals": ("devices/native/signals.c",),
+}
+"""each compiled module's sources, below ROOMS; the first has the name of the module"""
+SUFFIX = sysconfig.get_config_var("EXT_SUFFIX") or ".so"
+"""of a library's name: it says for which Python and machine it is"""
+FILES = {name: f"{name}{SUFFIX}" for name in MODULES}
+"""module -> the name of its library; all lie in one folder"""
 PURE = "TWINLOOP_PURE"
 """environment: 1 has everything done in Python, whatever was compiled"""
-FLAGS = ("-std=c11", "-O2", "-fPIC", "-shared", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror=vla")
+FLAGS = (
+    "-std=c11", "-O2", "-fPIC", "-shared", "-fvisibility=hidden", "-ffp-contract=off",
+    "-Wall", "-Wextra", "-Werror=vla",
+)  # fmt: skip
+"""no a * b + c in one rounding: doubles are those of Python on every machine"""
 QUIET = ("-Wno-unused-parameter", "-Wno-missing-field-initializers", "-Wno-cast-function-type")
 """what CPython's own tables of methods are full of"""
 COMPILER_S = 300
@@ -45,10 +60,10 @@ def tree() -> Path | None:
 
 
 def place() -> Path:
-    """Where the compiled part lies, or would: in a tree's ``build``, never among its sources; beside this
-    file otherwise."""
+    """The folder where the compiled part lies, or would: in a tree's ``build``, never among its sources;
+    beside this file otherwise."""
     root = tree()
-    return Path(__file__).with_name(FILE) if root is None else root / "build" / "native" / FILE
+    return Path(__file__).parent if root is None else root / "build" / "native"
 
 
 def version_here() -> str:
@@ -60,12 +75,17 @@ def version_here() -> str:
 
 
 def stamp(of_version: str) -> str:
-    """What a compiled part has in it that was built for this version from this source."""
-    return f"{of_version} {hashlib.sha256(b''.join(part.read_bytes() for part in PARTS)).hexdigest()}"
+    """What a compiled part has in it that was built for this version from these sources: one for all of its
+    modules."""
+    every = hashlib.sha256()
+    for sources in MODULES.values():
+        for source in sources:
+            every.update((ROOMS / source).read_bytes())
+    return f"{of_version} {every.hexdigest()}"
 
 
-def compiled(into: Path, of_version: str) -> Path:
-    """Build it for a version of twinloop into a folder; raises NotCompiled."""
+def compiled(into: Path, of_version: str) -> list[Path]:
+    """Build every module for a version of twinloop into a folder, all or none; raises NotCompiled."""
     words = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
     if shutil.which(words[0]) is None:
         words = ["cc", *words[1:]]
@@ -76,26 +96,37 @@ def compiled(into: Path, of_version: str) -> Path:
         raise NotCompiled(f"there is no Python.h in {header} (Debian: python3-dev)")
     into.mkdir(parents=True, exist_ok=True)
     linked = ("-undefined", "dynamic_lookup") if sys.platform == "darwin" else ()
-    with tempfile.TemporaryDirectory(dir=into) as folder:  # on one file system, so that it appears whole
-        made = Path(folder) / FILE
-        command = [
-            *words, *FLAGS, *QUIET, *linked, f"-I{header}", f'-DSTAMP="{stamp(of_version)}"',
-            str(SOURCE), "-o", str(made),
-        ]  # fmt: skip
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=COMPILER_S, check=False)
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise NotCompiled(f"{words[0]} can't be run: {error}") from error
-        if done.returncode or not made.is_file():
-            raise NotCompiled(f"{words[0]} refused crossing.c:\n{(done.stdout + done.stderr).strip()}")
-        os.replace(made, into / FILE)
-    return into / FILE
+    command = [*words, *FLAGS, *QUIET, *linked, f"-I{header}", f'-DSTAMP="{stamp(of_version)}"']
+    with tempfile.TemporaryDirectory(dir=into) as folder:  # on one file system, so that each appears whole
+        for name, sources in MODULES.items():
+            _module(
+                command, [source for source in sources if source.endswith(".c")], Path(folder) / FILES[name]
+            )
+        for name in MODULES:
+            os.replace(Path(folder) / FILES[name], into / FILES[name])
+    return [into / FILES[name] for name in MODULES]
+
+
+def _module(command: list[str], sources: list[str], made: Path) -> None:
+    try:
+        done = subprocess.run(
+            [*command, *(str(ROOMS / source) for source in sources), "-o", str(made)],
+            capture_output=True,
+            text=True,
+            timeout=COMPILER_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise NotCompiled(f"{command[0]} can't be run: {error}") from error
+    if done.returncode or not made.is_file():
+        names = ", ".join(Path(source).name for source in sources)
+        raise NotCompiled(f"{command[0]} refused {names}:\n{(done.stdout + done.stderr).strip()}")
 
 
 def main() -> int:
     """Build it where this tree looks for it; returns the exit code."""
     try:
-        print(compiled(place().parent, version_here()))
+        print(*compiled(place(), version_here()), sep="\n")
     except NotCompiled as why:
         print(f"twinloop stays pure: {why}", file=sys.stderr)
         return 1

@@ -47,7 +47,8 @@ class CompiledPart(BuildHookInterface):
         except compiling.NotCompiled as why:
             self.app.display_warning(f"twinloop: a pure wheel, whose polls are slower: {why}")
             return
-        build_data["force_include"][str(made)] = f"{INTO}/{made.name}"
+        for library in made:
+            build_data["force_include"][str(library)] = f"{INTO}/{library.name}"
         build_data["pure_python"] = False
         build_data["infer_tag"] = True
 

@@ -3,7 +3,8 @@
 Belongs here: who shares a pass, and the pass. Never: what a signal is (signal.py), how one device moves alone
 (stepper.py); tests/devices/test_fleet.py holds the two against each other, bit by bit: only + - * / and
 comparisons on float64 and uint64 are used, which are the same in numpy and in Python. A device is only ever
-looked at as of now, so that moving its fleet's images along with it shows nobody anything early.
+looked at as of now, so that moving its fleet's images along with it shows nobody anything early. A step in C
+is cheaper than a share of a pass: where there is one, each device moves alone.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from twinloop.devices.model.encodings import ENCODINGS, EVERYWHERE, F32_MAX, INF
 from twinloop.devices.model.points import Point
 from twinloop.devices.model.registers import RegisterImage
 from twinloop.devices.model.signal import SINE, SINE_STEPS, Signal, mixed
+from twinloop.devices.model.stepper import compiled
 
 LOOKS_MIN = 32
 """devices of a fleet that are looked at within one step, from which on one pass for all is cheaper than a
@@ -41,7 +43,8 @@ class FleetMember(NamedTuple):
 
 def make_devices(model: DeviceModel, members: list[FleetMember], period_ns: int) -> list[Device]:
     """Devices that are each looked at every ``period_ns``, in the order of ``members``."""
-    if len(members) * min(model.step_ns, period_ns) // period_ns < LOOKS_MIN or not _fits(model):
+    few = len(members) * min(model.step_ns, period_ns) // period_ns < LOOKS_MIN
+    if few or compiled(model.points) or not _fits(model):
         return [Device(model, *member) for member in members]
     together = Pass(model, [member.key for member in members])
     return [

@@ -4,7 +4,8 @@ a time.
 Belongs here: the source of that function, made from a model's points, and its compilation. Never: what a
 signal is; that is signal.py, and tests/devices/test_stepper.py holds the two against each other, value by
 value. A fleet spends a tenth of a poll here: closures (one call a shape, a noise, a register) cost twice as
-much.
+much. Where there is a compiled part (``take``), models whose points are plain registers have their step in C,
+which does the same (devices/native/signals.c).
 """
 
 from __future__ import annotations
@@ -17,16 +18,35 @@ from typing import Any
 from twinloop.devices.model.encodings import ENCODINGS, EVERYWHERE, F32_MAX, INFINITY
 from twinloop.devices.model.points import BITS, Point
 from twinloop.devices.model.registers import RegisterImage
-from twinloop.devices.model.signal import Signal, mixed, sine
+from twinloop.devices.model.signal import KINDS, SINE, Signal, mixed, sine
 
 _RECURRENT = ("walk", "reversion")
 _MASK, _STRIDE = (1 << 64) - 1, 0x9E3779B97F4A7C15
 """of ``signal.mixed``"""
 
 
+class Taken:
+    """What this process takes steps by. ``signals``: the compiled module; None: Python alone."""
+
+    signals: Any = None
+
+
+TAKEN = Taken()
+
+
+def take(signals: Any) -> None:
+    """From now on steps are the compiled module's where it has them, or Python's (None). Who knows of a
+    compiled part says so; this room doesn't."""
+    if signals is not None:
+        signals.bind(SINE)
+    TAKEN.signals = signals
+
+
 def step_function(points: tuple[Point, ...], image: RegisterImage, key: int) -> Callable[[int], None]:
     """``move(k)``: write what holds at step k (0 or more) for every point that moves. ``key``: the
     device's."""
+    if compiled(points):
+        return _compiled_step(points, image, key)
     make = _compiled(points)
     moving: Callable[[int], None] = make(image, [mixed(key, i) for i in range(len(points))])
     return moving
@@ -40,6 +60,56 @@ def _compiled(points: tuple[Point, ...]) -> Callable[..., Any]:
     exec(compile(text, "<step function>", "exec"), scope)  # noqa: S102  # our own text, from numbers and names of this package
     made: Callable[..., Any] = scope["make"]
     return made
+
+
+def compiled(points: tuple[Point, ...]) -> bool:
+    """Has this process the step of such points in C?"""
+    return TAKEN.signals is not None and _in_c(points)
+
+
+_FIGURES = "level", "swing", "duty", "noise", "limit", "drift", "first", "rollover"
+
+
+@cache
+def _in_c(points: tuple[Point, ...]) -> bool:
+    """Is every point that moves a plain register, and its figures doubles? Python's ints have no end."""
+    return all(
+        not point.moves
+        or (
+            _in_a_run(point)
+            and all(type(getattr(point.signal, name)) is float for name in _FIGURES)
+            and type(point.scale) is type(point.offset) is float
+        )
+        for point in points
+    )
+
+
+def _compiled_step(points: tuple[Point, ...], image: RegisterImage, key: int) -> Callable[[int], None]:
+    """The same as the compiled module has it: it is told of points in the order in which they are written."""
+    moving = sorted(
+        (i for i, point in enumerate(points) if point.moves),
+        key=lambda i: (points[i].table, points[i].address),
+    )
+    tables = list(dict.fromkeys(points[i].table for i in moving))
+    told = []
+    for i in moving:
+        point = points[i]
+        s, own = point.signal, mixed(key, i)
+        told.append(
+            (
+                KINDS.index(s.kind), s.level, s.swing, s.period, s.duty, s.noise, s.limit, s.drift, s.first,
+                s.rollover, s.shift(own), own, mixed(own, -2), tables.index(point.table),
+                2 * (point.address - image.first[point.table]), ENCODINGS[point.type].code, point.scale,
+                point.offset,
+            )
+        )  # fmt: skip
+    moved: Callable[[int], None] = TAKEN.signals.Step(told, [image.raw[table] for table in tables])
+    return moved
+
+
+def _in_a_run(point: Point) -> bool:
+    """Is it written with its neighbours, in registers that are all its own?"""
+    return not (point.table in BITS or point.order != "be" or not point.plain or point.type not in EVERYWHERE)
 
 
 def _source(points: tuple[Point, ...], scope: dict[str, Any]) -> list[str]:
@@ -136,7 +206,7 @@ def _writes(points: tuple[Point, ...], moving: list[int], scope: dict[str, Any])
     runs: list[list[int]] = []
     for i in sorted(moving, key=lambda i: (points[i].table, points[i].address)):
         point = points[i]
-        if point.table in BITS or point.order != "be" or not point.plain or point.type not in EVERYWHERE:
+        if not _in_a_run(point):
             (scaled if point.power is not None else lines).append(f"image.write_value({i}, w{i})")
             continue
         raw = f"w{i}" if not point.offset else f"(w{i} - {point.offset!r})"

@@ -8,7 +8,6 @@ entry, the next of them: a thousand entries that are due within a second make ev
 from __future__ import annotations
 
 from collections.abc import Callable
-from heapq import heappush
 from typing import Protocol
 
 from twinloop.sim.accounts.ledger import End, Ledger, Row, SharedRow, due_instants
@@ -253,8 +252,7 @@ class Round(Occurrence):
         self._at = at
         due_ns = self._starts_ns + plans[at].offset_ns
         if due_ns < self._duration_ns:
-            env = self._env
-            heappush(env._queue, (due_ns, START, next(env._eid), self))  # type: ignore[misc]  # expect
+            self._env.expect(due_ns, self, START)
 
 
 def put_on_timeline(env: Environment, plans: list[SampleSchedule], duration_ns: int) -> None:

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Callable
 from typing import Any
 
+from twinloop.components.native.choice import CHOICE
 from twinloop.sim.kernel.clock import Environment
 
 LAYOUT = 1
@@ -57,6 +58,15 @@ KINDS: dict[str, tuple[str, ...]] = {
 Record = tuple[Any, ...]
 
 
+def lines(records: list[Record]) -> bytes:
+    """Records as the digest has them: each with a comma behind it. The compiled part (sim/native/writing.c)
+    has the same by the same name."""
+    return f"{repr(records)[1:-1]}, ".encode()
+
+
+_lines: Callable[[list[Record]], bytes] = lines if CHOICE.engine is None else CHOICE.engine.lines
+
+
 class Trace:
     """Records in order. ``sinks`` are called with lists of records; the digest is over all of them."""
 
@@ -79,7 +89,7 @@ class Trace:
         records = self._records
         if not records:
             return
-        self._hash.update(f"{repr(records)[1:-1]}, ".encode())  # the same bytes wherever a flush falls
+        self._hash.update(_lines(records))  # the same bytes wherever a flush falls
         self.count += len(records)
         for sink in self.sinks:
             sink(records[:])

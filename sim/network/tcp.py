@@ -12,10 +12,9 @@ link slower than its timer); a link's rate alone limits throughput.
 from __future__ import annotations
 
 from collections.abc import Callable
-from heapq import heappush
 from typing import Any
 
-from twinloop.sim.kernel.clock import MS, NEVER_NS, NORMAL, Environment, Occurrence, S
+from twinloop.sim.kernel.clock import MS, NEVER_NS, Environment, Occurrence, S
 from twinloop.sim.network.link import Link, Way
 
 RTO_NS = 200 * MS
@@ -107,13 +106,13 @@ class _Half:
         env = self.env
         if at_ns > env.now:  # it meets the link as it is then
             segment.by_ns = by_ns
-            heappush(env._queue, (at_ns, NORMAL, next(env._eid), segment))  # type: ignore[misc]  # expect
+            env.expect(at_ns, segment)
             return at_ns
         arrives = self.way.transit(size_bytes, at_ns)
         if arrives == NEVER_NS:
             self.retry(segment)
         else:
-            heappush(env._queue, (arrives, NORMAL, next(env._eid), segment))  # type: ignore[misc]  # expect
+            env.expect(arrives, segment)
         return arrives
 
     def leave(self, segment: _Segment, by_ns: int) -> None:
@@ -123,7 +122,7 @@ class _Half:
         if arrives == NEVER_NS:
             self.retry(segment)
             return
-        heappush(env._queue, (arrives, NORMAL, next(env._eid), segment))  # type: ignore[misc]  # expect
+        env.expect(arrives, segment)
         if arrives >= by_ns and self.stream.troubled is not None:
             self.stream.troubled()
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import twinloop
-from tests.components.ways import compiled_way
+from tests.components.ways import compiled_part
 from twinloop.components.native import choice, compiling, hook
 
 ROOT = Path(__file__).parents[2]
@@ -33,42 +33,67 @@ def test_no_library_lies_in_the_tree() -> None:
 
 @pytest.fixture
 def built() -> Path:
-    """The library that is tried."""
-    return Path(compiled_way().imports.__file__)
+    """The folder of the libraries that are tried."""
+    return Path(compiled_part().crossing.__file__).parent
+
+
+@pytest.fixture(params=sorted(compiling.MODULES))
+def other(request: pytest.FixtureRequest, built: Path, tmp_path: Path) -> Path:
+    """One library of a copy of them all."""
+    for file in compiling.FILES.values():
+        shutil.copy(built / file, tmp_path / file)
+    return tmp_path / compiling.FILES[request.param]
 
 
 def test_what_was_built_for_this_twinloop_is_used(built: Path) -> None:
     found = choice.found(built, {})
     assert (found.word, found.why) == ("compiled", "")
-    assert compiling.stamp(twinloop.__version__) == found.crossing.STAMP
+    for name in compiling.MODULES:
+        assert compiling.stamp(twinloop.__version__) == getattr(found, name).STAMP
     assert choice.found(built, {compiling.PURE: "0"}).word == "compiled"
 
 
 def test_it_can_be_done_without(built: Path, tmp_path: Path) -> None:
-    assert choice.found(built, {compiling.PURE: "1"}) == (None, "TWINLOOP_PURE is set")
-    assert choice.found(tmp_path / "none.so", {}) == (None, "nothing was compiled")
-    assert choice.found(tmp_path / "none.so", {}).word == "pure"
+    assert choice.found(built, {compiling.PURE: "1"}) == choice.none("TWINLOOP_PURE is set")
+    assert choice.found(tmp_path / "none", {}) == choice.none("nothing was compiled")
+    assert choice.found(tmp_path, {}).word == "pure"
 
 
-def test_what_was_built_for_another_is_refused_in_words(built: Path, tmp_path: Path) -> None:
+def test_each_module_has_sources_that_are_there() -> None:
+    """And no source is forgotten: what isn't compiled is in no stamp."""
+    listed = {
+        (compiling.ROOMS / source).resolve() for sources in compiling.MODULES.values() for source in sources
+    }
+    there = {path for path in ROOT.glob("*/native/*") if path.suffix in (".c", ".h")}
+    assert listed == there
+    assert [Path(sources[0]).stem for sources in compiling.MODULES.values()] == list(compiling.MODULES)
+    assert choice.Choice._fields == (*compiling.MODULES, "why")
+
+
+def test_of_some_libraries_none_is_used(other: Path) -> None:
+    other.unlink()
+    with pytest.warns(RuntimeWarning, match=r"is missing beside its others and isn't used; build it anew"):
+        assert choice.found(other.parent, {}).word == "pure"
+
+
+def test_what_was_built_for_another_is_refused_in_words(other: Path) -> None:
     old = compiling.stamp(twinloop.__version__).encode()
-    data = built.read_bytes()
+    data = other.read_bytes()
     assert data.count(old) == 1
-    other = tmp_path / built.name
+    other.unlink()  # a file that is loaded keeps its bytes
     other.write_bytes(data.replace(old, old[:-1] + bytes([old[-1] ^ 1])))
     with pytest.warns(
         RuntimeWarning, match=r"was built for another twinloop and isn't used; build it anew: make compiled"
     ):
-        found = choice.found(other, {})
+        found = choice.found(other.parent, {})
     assert found.word == "pure"
     assert str(other) in found.why
 
 
-def test_what_is_no_library_is_refused_in_words(tmp_path: Path) -> None:
-    broken = tmp_path / compiling.FILE
-    broken.write_bytes(b"\x7fELF and then nothing")
+def test_what_is_no_library_is_refused_in_words(other: Path) -> None:
+    other.write_bytes(b"\x7fELF and then nothing")
     with pytest.warns(RuntimeWarning, match="can't be loaded"):
-        assert choice.found(broken, {}).word == "pure"
+        assert choice.found(other.parent, {}).word == "pure"
 
 
 def test_the_word_isnt_in_the_way_of_a_comparison() -> None:
@@ -81,7 +106,9 @@ def test_the_word_isnt_in_the_way_of_a_comparison() -> None:
 @pytest.mark.parametrize("word", ["compiled", "pure"])
 def test_twinloop_says_which_it_is(built: Path, word: str) -> None:
     """From a tree; a tree without one is pure as well."""
-    wanted = word if compiling.place().is_file() else "pure"
+    wanted = (
+        word if all((compiling.place() / file).is_file() for file in compiling.FILES.values()) else "pure"
+    )
     environment = {**os.environ, compiling.PURE: "1" if word == "pure" else "0"}
     done = subprocess.run(
         [sys.executable, "-m", "twinloop", "--version"],
@@ -151,8 +178,9 @@ def _native(wheel: Path) -> list[str]:
         "twinloop",
         f"twinloop-{twinloop.__version__}.dist-info",
     }
-    assert "twinloop/components/native/crossing.c" in names  # the stamp is taken of it
-    return [name for name in names if name.endswith(LIBRARIES)]
+    for sources in compiling.MODULES.values():  # the stamp is taken of them
+        assert {f"twinloop/{source}" for source in sources} <= {*names}
+    return sorted(name for name in names if name.endswith(LIBRARIES))
 
 
 def test_without_a_compiler_a_wheel_is_pure_with_a_warning(tmp_path: Path) -> None:
@@ -181,7 +209,7 @@ def test_a_clean_environment_gets_the_compiled_part(built: Path, tmp_path: Path,
             sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", str(tmp_path), str(archive)
         )  # fmt: skip
         (wheel,) = tmp_path.glob("*.whl")
-    assert _native(wheel) == [f"{hook.INTO}/{compiling.FILE}"]
+    assert _native(wheel) == sorted(f"{hook.INTO}/{file}" for file in compiling.FILES.values())
     assert "py3-none-any" not in wheel.name
     clean = tmp_path / "clean"
     venv.create(clean, with_pip=False, symlinks=True)
@@ -203,8 +231,7 @@ def test_a_clean_environment_gets_the_compiled_part(built: Path, tmp_path: Path,
     traces = [next(line for line in way.splitlines() if "trace" in line).split("python")[0] for way in ways]
     assert traces[0] == traces[1]
     assert ["core compiled" in ways[0], "core pure" in ways[1]] == [True, True]
-    library = site / hook.INTO / compiling.FILE
-    shutil.copy(library, tmp_path / "kept.so")
+    library = site / hook.INTO / compiling.FILES["engine"]
     library.write_bytes(library.read_bytes().replace(f"{twinloop.__version__} ".encode(), b"9.9.9 ", 1))
     stale = _ran(python, "-m", "twinloop", "--version", cwd=tmp_path)
     assert "twinloop 0.1.0 (pure)" in stale

@@ -20,26 +20,36 @@ FOLDER = ROOT / "build" / "native-tests"
 
 
 @cache
-def compiled_way() -> Way:
-    """The compiled part of this source; skips where there is no compiler, and nowhere else."""
-    if WAY is not PURE:
-        return WAY
-    found = _current(compiling.place().parent) or _current(FOLDER)
-    if found is None:
+def compiled_part() -> choice.Choice:
+    """The compiled part of these sources, whatever this process uses itself; skips where there is no compiler,
+    and nowhere else."""
+    if choice.CHOICE.word == choice.COMPILED:
+        return choice.CHOICE
+    folder = next((one for one in (compiling.place(), FOLDER) if _current(one)), None)
+    if folder is None:
+        folder = FOLDER
         FOLDER.mkdir(parents=True, exist_ok=True)
         with (FOLDER / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # let go with the file
             try:
-                found = _current(FOLDER) or compiling.compiled(FOLDER, compiling.version_here())
+                if not _current(FOLDER):
+                    compiling.compiled(FOLDER, compiling.version_here())
             except compiling.NotCompiled as why:
                 pytest.skip(f"no compiled part: {why}")
-    return compiled(choice.found(found, {}).crossing)
+    return choice.found(folder, {})
 
 
-def _current(folder: Path) -> Path | None:
-    """That of this source, if it lies there."""
-    at, stamp = folder / compiling.FILE, compiling.stamp(compiling.version_here()).encode()
-    return at if at.is_file() and stamp in at.read_bytes() else None
+@cache
+def compiled_way() -> Way:
+    """Over the boundary by the compiled part."""
+    return WAY if WAY is not PURE else compiled(compiled_part().crossing)
+
+
+def _current(folder: Path) -> bool:
+    """Do all libraries of these sources lie there?"""
+    stamp = compiling.stamp(compiling.version_here()).encode()
+    libraries = [folder / file for file in compiling.FILES.values()]
+    return all(at.is_file() and stamp in at.read_bytes() for at in libraries)
 
 
 def other_way() -> Way:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +14,17 @@ from twinloop.devices.model.device import Device, DeviceModel
 from twinloop.devices.model.fleet import LOOKS_MIN, FleetMember, make_devices
 from twinloop.devices.model.points import Point
 from twinloop.devices.model.signal import Signal
+from twinloop.devices.model.stepper import TAKEN, take
+
+
+@pytest.fixture(scope="module", autouse=True)
+def together() -> Iterator[None]:
+    """Where steps are compiled nobody moves together."""
+    before = TAKEN.signals
+    take(None)
+    yield
+    take(before)
+
 
 MEMBERS = [FleetMember(f"d/{i}", i + 1, 1_000_003 * i + 5) for i in range(LOOKS_MIN)]
 

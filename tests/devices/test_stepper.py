@@ -1,19 +1,31 @@
-"""The generated step function writes what signals and images say, point by point."""
+"""The generated step function, and the compiled one, write what signals and images say, point by point."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.components.ways import compiled_part
 from twinloop.devices.catalogue import catalog
 from twinloop.devices.model.device import Device, DeviceModel
 from twinloop.devices.model.encodings import ENCODINGS
 from twinloop.devices.model.points import ORDERS, ORDERS_64, Point
 from twinloop.devices.model.registers import RegisterImage
 from twinloop.devices.model.signal import KINDS, Signal, mixed
+from twinloop.devices.model.stepper import TAKEN, compiled, step_function, take
+
+
+@pytest.fixture(scope="module", params=["pure", "compiled"], autouse=True)
+def way(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Each of the two."""
+    before = TAKEN.signals
+    take(compiled_part().signals if request.param == "compiled" else None)
+    yield request.param
+    take(before)
 
 
 def written_one_by_one(model: DeviceModel, key: int, step: int) -> dict[str, bytes | list[bool]]:
@@ -100,3 +112,59 @@ def test_random_maps_with_gaps_orders_and_coils(data: st.DataObject, key: int) -
     for step in (0, 3, 4, 30, 2):
         device.advance(step * 1000)
         assert tables(device.image) == written_one_by_one(model, key, step)
+
+
+def test_what_c_has_is_in_c(way: str) -> None:
+    """Plain registers and doubles are; ints have no end in Python, and a coil is no register."""
+    point = Point("p", "holding", 0, "u64", signal=Signal("counter", 1.0, 3.0))
+    others = (
+        Point("p", "holding", 0, "u64", signal=Signal("counter", 1, 3)),
+        Point("p", "coil", 0, signal=Signal("square", 0.0, 1.0)),
+        Point("p", "holding", 0, "u32", order="sw", signal=Signal("counter", 1.0, 3.0)),
+    )
+    assert compiled((point,)) == (way == "compiled")
+    assert not any(compiled((point, other)) for other in others)
+
+
+def test_a_step_in_c_refuses_what_is_none() -> None:
+    """And it keeps its memory: that of an image can't be made smaller while it writes there."""
+    signals = compiled_part().signals
+    point = Point("p", "holding", 3, "u32", signal=Signal("counter", 1.0, 3.0))
+    image = RegisterImage((point,), {})
+    before = TAKEN.signals
+    take(signals)
+    try:
+        move = step_function((point,), image, 5)
+    finally:
+        take(before)
+    for wrong, error in (
+        ((-1,), ValueError),
+        ((), TypeError),
+        ((1.0,), TypeError),
+        ((1 << 64,), OverflowError),
+    ):
+        with pytest.raises(error):
+            move(*wrong)  # type: ignore[arg-type]
+    move(4)
+    assert image.value(0) == 13.0
+    with pytest.raises(BufferError):
+        image.raw["holding"].clear()  # type: ignore[union-attr]
+    fine = (0, 1.0, 0.0, 5, 0.5, 0.0, 0.0, 0.0, 1.0, 0.0, 0, 1, 2, 0, 0, "H", 1.0, 0.0)
+    raw = [bytearray(2)]
+    signals.Step([fine], raw)(0)
+    assert raw == [b"\0\1"]
+    for at, wrong_field in (
+        (0, 99),
+        (0, -1),
+        (3, 0),
+        (10, -1),
+        (13, 1),
+        (13, -1),
+        (14, 1),
+        (14, -2),
+        (15, "x"),
+    ):
+        with pytest.raises(ValueError, match="no plain one"):
+            signals.Step([(*fine[:at], wrong_field, *fine[at + 1 :])], raw)
+    with pytest.raises(BufferError):
+        signals.Step([fine], [b"\0\0"])
