@@ -59,6 +59,7 @@ gateways:
 """
 FLEETS = {
     "modbus": ("protocol: modbus-tcp, count: 1000, poll: 1 s", "modbus-driver", 1),
+    "modbus-5000": ("protocol: modbus-tcp, count: 5000, poll: 5 s", "modbus-driver", 1),
     "opcua": ("protocol: opcua, count: 40, poll: 1 s", "opcua-driver", 5),
     "mqtt": ("protocol: mqtt, count: 100, publish: 1 s", "mqtt-driver", 4),
 }
