@@ -394,3 +394,29 @@ def test_a_lock_that_cannot_be_had_is_done_without(
     monkeypatch.setattr(module.fcntl, "flock", without)
     assert compiled(host, cache(tmp_path / "cache"), data) == (0, 1)
     assert compiled(host, cache(tmp_path / "cache"), data) == (1, 0)
+
+
+def test_core_modules_are_kept_like_components(tmp_path: Path) -> None:
+    """One that is kept is read, one that was changed is compiled anew; a component of the same digest is
+    another thing."""
+    engine = wasmtime.Engine()
+    data = bytes(wasmtime.wat2wasm('(module (func (export "f") (result i32) (i32.const 7)))'))
+    digest = sha256(data).hexdigest()
+
+    def answer(cache: CodeCache) -> int:
+        store = wasmtime.Store(engine)
+        made = wasmtime.Instance(store, cache.module(engine, data, digest), [])
+        return int(made.exports(store)["f"](store))  # type: ignore[operator]  # a function
+
+    assert answer(CodeCache("flags", tmp_path)) == 7
+    (file,) = tmp_path.glob("*.cwasm")
+    first = file.read_bytes()
+    stamp = file.stat().st_mtime_ns
+    assert answer(CodeCache("flags", tmp_path)) == 7
+    file.write_bytes(first[:-1] + bytes([first[-1] ^ 1]))
+    assert answer(CodeCache("flags", tmp_path)) == 7
+    assert file.read_bytes() == first, "what was changed was replaced"
+    assert stamp <= file.stat().st_mtime_ns
+    assert answer(CodeCache("flags", None)) == 7
+    cache = CodeCache("flags", tmp_path)
+    assert cache.key(digest) != cache.key(digest, "module")
