@@ -28,7 +28,13 @@ MODULES = {
         "components/native/direct.h",
         "components/native/calling.h",
     ),
-    "engine": ("sim/native/engine.c", "sim/native/timeline.c", "sim/native/writing.c", "sim/native/engine.h"),
+    "engine": (
+        "sim/native/engine.c",
+        "sim/native/timeline.c",
+        "sim/native/streams.c",
+        "sim/native/writing.c",
+        "sim/native/engine.h",
+    ),
     "signals": ("devices/native/signals.c",),
 }
 """each compiled module's sources, below ROOMS; the first has the name of the module"""

@@ -23,7 +23,7 @@ from twinloop.devices.model.signal import Signal
 from twinloop.scenarios.text.words import number_of
 from twinloop.scenarios.twin.series import Estimate, Series, without_spikes
 from twinloop.scenarios.twin.shapes import Shape, all_shapes, doubted
-from twinloop.sim.network.tcp import RTO_NS
+from twinloop.sim.network.half import RTO_NS
 
 READINGS_MIN = 30
 """of a point, below which nothing is fitted"""

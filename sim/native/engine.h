@@ -42,8 +42,16 @@ int put_at(Timeline *self, int64_t at_ns, int priority, PyObject *what);
 /* The clock; -1 with an exception set where somebody has put no int there. */
 int64_t now_of(Timeline *self);
 
+/* Call something with one argument at an instant; 0 or -1. */
+int call_at(Timeline *self, int64_t at_ns, PyObject *action, PyObject *argument);
+
+extern PyTypeObject SegmentType;
+/* A segment is due; false with an exception set. */
+bool segment_happens(PyObject *segment);
+
 /* What each part adds to the module; 0 or -1. */
 int timeline_part(PyObject *module);
 int writing_part(PyObject *module);
+int streams_part(PyObject *module);
 
 #endif

@@ -345,10 +345,8 @@ static PyObject *event_fire(Event *self, PyObject *const *given, Py_ssize_t coun
             Py_XDECREF(found);
         } else {
             PyObject *happen = PyObject_GetAttr(task, names.happen);
-            Timer *timer = happen == NULL ? NULL : timer_made(happen, &value, 1);
-            int64_t now = timer == NULL ? -1 : now_of(env);
-            fine = timer != NULL && !(now == -1 && PyErr_Occurred()) && put_at(env, now, NORMAL, (PyObject *)timer) == 0;
-            Py_XDECREF(timer);
+            int64_t now = happen == NULL ? -1 : now_of(env);
+            fine = happen != NULL && !(now == -1 && PyErr_Occurred()) && call_at(env, now, happen, value) == 0;
             Py_XDECREF(happen);
         }
         Py_DECREF(task);
@@ -436,6 +434,13 @@ int put_at(Timeline *self, int64_t at_ns, int priority, PyObject *what) {
     return 0;
 }
 
+int call_at(Timeline *self, int64_t at_ns, PyObject *action, PyObject *argument) {
+    Timer *timer = timer_made(action, &argument, 1);
+    int done = timer == NULL ? -1 : put_at(self, at_ns, NORMAL, (PyObject *)timer);
+    Py_XDECREF(timer);
+    return done;
+}
+
 static Entry taken(Timeline *self) {
     Entry first = self->entries[0];
     if (--self->count) {
@@ -505,6 +510,8 @@ static bool next_happens(Timeline *self) {
             fine = task_runs((Task *)what, Py_None);
         else if (Py_IS_TYPE(what, &TimerType))
             fine = timer_happens((Timer *)what);
+        else if (Py_IS_TYPE(what, &SegmentType))
+            fine = segment_happens(what);
         else {
             PyObject *found = PyObject_CallMethodNoArgs(what, names.happen);
             Py_XDECREF(found);

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from twinloop.components.native.choice import CHOICE
 from twinloop.sim.kernel.clock import NEVER_NS, S
 from twinloop.sim.kernel.random import RandomStream, RandomStreams, probability_word
 from twinloop.sim.network.rule import DROP, PASS, Delay, Packet, Rule
@@ -143,30 +144,92 @@ EIGHT_S = 8 * S
 """bits a byte times ns a second"""
 
 
-class Way:
-    """One direction of a leg."""
+class Figures:
+    """What a way needs to know of its model while that is plain. The compiled part (sim/native/streams.c) has
+    it by the same name."""
 
     __slots__ = (
-        "_bad",
         "_booked_ns",
-        "_coins",
         "_free_at_ns",
         "_jitter_coin",
         "_jitter_words",
-        "_last_loss",
         "_least_ns",
         "_loss_coin",
         "_loss_threshold",
         "_model",
-        "_name",
         "_rate_bps",
         "_span",
-        "leg",
         "link",
         "stats",
-        "up",
-        "via",
     )
+    link: Link
+    stats: LegStats
+    _booked_ns: int
+    """how long all packets take that it was ever given to send"""
+    _free_at_ns: int
+    _model: LinkModel | None
+    _least_ns: int
+    _loss_threshold: int
+    _rate_bps: int
+    _span: int
+    _loss_coin: RandomStream
+    _jitter_coin: RandomStream
+    _jitter_words: list[int]
+
+    def _adopt(self, model: LinkModel) -> bool:
+        """Another model from now on; is it plain?"""
+        raise NotImplementedError
+
+    def _queue_full(self, model: LinkModel, now_ns: int) -> bool:
+        """Has the rate's queue no room for what comes now?"""
+        raise NotImplementedError
+
+    def offer(self, size_bytes: int, now_ns: int) -> list[tuple[int, bool]]:
+        """Offer a datagram."""
+        raise NotImplementedError
+
+    def transit(self, size_bytes: int, now_ns: int) -> int:
+        """A stream's segment, offered at ``now_ns``: when it comes, NEVER_NS when it doesn't (damaged ones
+        are dropped by checksum).
+
+        A second copy means nothing to a stream.
+        """
+        link = self.link
+        if (link.model is not self._model and not self._adopt(link.model)) or link.rules:
+            arrivals = self.offer(size_bytes, now_ns)
+            return arrivals[0][0] if arrivals and not arrivals[0][1] else NEVER_NS
+        self.stats.offered += 1
+        rate_bps = self._rate_bps
+        if rate_bps:
+            free_ns = self._free_at_ns
+            if now_ns < free_ns:
+                if self._queue_full(link.model, now_ns):
+                    return NEVER_NS
+                now_ns = free_ns
+            takes_ns = EIGHT_S * size_bytes // rate_bps
+            self._booked_ns += takes_ns
+            now_ns = self._free_at_ns = now_ns + takes_ns
+        if self._loss_threshold and self._loss_coin.word() < self._loss_threshold:
+            self.stats.lost += 1
+            return NEVER_NS
+        span = self._span
+        if not span:
+            return now_ns + self._least_ns
+        words = self._jitter_words  # ``RandomStream.word`` written out: four in each poll
+        delay = self._least_ns + ((words.pop() if words else self._jitter_coin.word()) * span >> 64)
+        return now_ns + delay if delay > 0 else now_ns
+
+
+if TYPE_CHECKING or CHOICE.engine is None:
+    _Figures = Figures
+else:
+    _Figures = CHOICE.engine.Figures
+
+
+class Way(_Figures):
+    """One direction of a leg."""
+
+    __slots__ = ("_bad", "_coins", "_last_loss", "_name", "leg", "up", "via")
 
     def __init__(self, link: Link, leg: str, up: bool, via: str = "", second: bool = False) -> None:
         self.link, self.leg, self.up, self.via = link, leg, up, via
@@ -175,7 +238,6 @@ class Way:
         self._coins: dict[str, RandomStream] = {}
         self._free_at_ns = -NEVER_NS
         self._booked_ns = 0
-        """how long all packets take that it was ever given to send"""
         self._bad = False
         self._last_loss = 0.0
         self._model: LinkModel | None = None
@@ -209,37 +271,6 @@ class Way:
                 self.stats.ruled_out += 1
                 return None
         return 0
-
-    def transit(self, size_bytes: int, now_ns: int) -> int:
-        """A stream's segment, offered at ``now_ns``: when it comes, NEVER_NS when it doesn't (damaged ones
-        are dropped by checksum).
-
-        A second copy means nothing to a stream.
-        """
-        link = self.link
-        if (link.model is not self._model and not self._adopt(link.model)) or link.rules:
-            arrivals = self.offer(size_bytes, now_ns)
-            return arrivals[0][0] if arrivals and not arrivals[0][1] else NEVER_NS
-        self.stats.offered += 1
-        rate_bps = self._rate_bps
-        if rate_bps:
-            free_ns = self._free_at_ns
-            if now_ns < free_ns:
-                if self._queue_full(link.model, now_ns):
-                    return NEVER_NS
-                now_ns = free_ns
-            takes_ns = EIGHT_S * size_bytes // rate_bps
-            self._booked_ns += takes_ns
-            now_ns = self._free_at_ns = now_ns + takes_ns
-        if self._loss_threshold and self._loss_coin.word() < self._loss_threshold:
-            self.stats.lost += 1
-            return NEVER_NS
-        span = self._span
-        if not span:
-            return now_ns + self._least_ns
-        words = self._jitter_words  # ``RandomStream.word`` written out: four in each poll
-        delay = self._least_ns + ((words.pop() if words else self._jitter_coin.word()) * span >> 64)
-        return now_ns + delay if delay > 0 else now_ns
 
     def _adopt(self, model: LinkModel) -> bool:
         """Another model from now on; its figures are kept as ``transit`` needs them, when it is plain. Is

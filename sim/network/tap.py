@@ -11,8 +11,9 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from twinloop.sim.kernel.clock import NEVER_NS
+from twinloop.sim.network.half import MSS_BYTES
 from twinloop.sim.network.link import Way
-from twinloop.sim.network.tcp import MSS_BYTES, TcpStream, _Half, _Segment
+from twinloop.sim.network.tcp import TcpStream, _Half, _Segment
 
 SYN, DATA, FIN = "syn", "data", "fin"
 

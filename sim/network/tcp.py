@@ -12,144 +12,25 @@ link slower than its timer); a link's rate alone limits throughput.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from twinloop.sim.kernel.clock import MS, NEVER_NS, Environment, Occurrence, S
-from twinloop.sim.network.link import Link, Way
+from twinloop.components.native.choice import CHOICE
+from twinloop.sim.kernel.clock import NEVER_NS, Environment, S
+from twinloop.sim.network.half import HEADER_BYTES, RTO_MAX_NS, RTO_NS, Half, Receive, Segment
+from twinloop.sim.network.link import LegStats, Link, Way
 
-RTO_NS = 200 * MS
-RTO_MAX_NS = 60 * S
 SYN_RTO_NS = 1 * S
 USER_TIMEOUT_NS = 10 * S
-HEADER_BYTES = 40
-"""IPv4 and TCP without options"""
-MSS_BYTES = 1460
+if TYPE_CHECKING or CHOICE.engine is None:
+    _Half = Half
+    _Segment = Segment
+else:
+    _Segment = CHOICE.engine.Segment
 
-Receive = Callable[[Any], None]
+    class _Half(CHOICE.engine.Half):
+        """half.Half, as C has it."""
 
-
-class _Segment(Occurrence):
-    """A segment on its way; it is its own departure, if that is still to come, and its own arrival on the
-    timeline."""
-
-    __slots__ = ("arrived", "by_ns", "first_ns", "half", "payload", "rto_ns", "sent_ns", "size_bytes")
-
-    half: _Half
-    payload: Any
-    size_bytes: int
-    first_ns: int
-    sent_ns: int
-    arrived: bool
-    by_ns: int | None
-    """it hasn't left: by when it should arrive"""
-    rto_ns: int
-
-    def happen(self) -> None:
-        """It leaves, or it reaches the other end, if the rules let it."""
-        half = self.half
-        stream = half.stream
-        if stream.broken or self.arrived:
-            return
-        if self.by_ns is not None:
-            half.leave(self, self.by_ns)
-            return
-        if half.link.rules and half.way.passes(self.size_bytes, stream.env.now) is None:
-            half.retry(self)  # the timer has run since it was sent
-            return
-        self.arrived = True
-        flight = half.flight
-        first = flight.pop(0)
-        if first is not self:
-            flight.insert(0, first)
-            if stream.troubled is not None:
-                stream.troubled()
-            return
-        if self.payload is not None:
-            receive = half.receive
-            receive(self.payload)
-            if stream.broken:
-                return
-        while flight and flight[0].arrived:
-            payload = flight.pop(0).payload
-            if payload is not None:
-                half.receive(payload)
-                if stream.broken:
-                    return
-
-
-class _Half:
-    """One direction: segments in flight, in order."""
-
-    __slots__ = ("env", "flight", "link", "receive", "retransmitted", "stream", "way")
-
-    def __init__(self, stream: TcpStream, way: Way, receive: Receive) -> None:
-        self.stream, self.way, self.receive = stream, way, receive
-        self.env, self.link = stream.env, way.link  # asked for each segment
-        self.flight: list[_Segment] = []  # short; an empty deque weighs 760 bytes, twice a device
-        self.retransmitted = 0
-
-    def send(self, payload: Any, size_bytes: int, at_ns: int, by_ns: int = NEVER_NS) -> int:
-        """Offer at ``at_ns`` (now, or when a device will have its answer); returns when it arrives, NEVER_NS
-        if that isn't known, ``at_ns`` if it hasn't left: then ``troubled`` is told if it won't come before
-        ``by_ns``."""
-        while size_bytes > MSS_BYTES:
-            self.send(None, MSS_BYTES, at_ns, by_ns)
-            size_bytes -= MSS_BYTES
-        size_bytes += HEADER_BYTES
-        segment = (
-            _Segment()
-        )  # what a constructor would do, without the price of calling one: four in each poll
-        segment.half, segment.payload, segment.size_bytes = self, payload, size_bytes
-        segment.first_ns = segment.sent_ns = at_ns
-        segment.arrived, segment.by_ns, segment.rto_ns = False, None, RTO_NS
-        self.flight.append(segment)
-        env = self.env
-        if at_ns > env.now:  # it meets the link as it is then
-            segment.by_ns = by_ns
-            env.expect(at_ns, segment)
-            return at_ns
-        arrives = self.way.transit(size_bytes, at_ns)
-        if arrives == NEVER_NS:
-            self.retry(segment)
-        else:
-            env.expect(arrives, segment)
-        return arrives
-
-    def leave(self, segment: _Segment, by_ns: int) -> None:
-        """The device has its answer."""
-        segment.by_ns, env = None, self.env
-        arrives = self.way.transit(segment.size_bytes, env.now)
-        if arrives == NEVER_NS:
-            self.retry(segment)
-            return
-        env.expect(arrives, segment)
-        if arrives >= by_ns and self.stream.troubled is not None:
-            self.stream.troubled()
-
-    def _attempt(self, segment: _Segment) -> None:
-        if self.stream.broken or segment.arrived:
-            return
-        now = self.stream.env.now
-        if now - segment.first_ns >= self.stream.user_timeout_ns:
-            self.stream.break_off()
-            return
-        segment.sent_ns = now
-        arrives = self.way.transit(segment.size_bytes, now)
-        if arrives == NEVER_NS:
-            self.retry(segment)
-        else:
-            self.stream.env.expect(arrives, segment)
-
-    def retry(self, segment: _Segment) -> None:
-        """The retransmission timer of this attempt runs from when it was sent; or the user timeout, if that
-        ends first."""
-        stream = self.stream
-        self.retransmitted += 1
-        ends = min(segment.sent_ns + segment.rto_ns, segment.first_ns + stream.user_timeout_ns)
-        stream.env.call_at(max(stream.env.now, ends), self._attempt, segment)
-        segment.rto_ns = min(2 * segment.rto_ns, RTO_MAX_NS)
-        if stream.troubled is not None:
-            stream.troubled()
+        __slots__ = ()
 
 
 class TcpStream:
@@ -247,3 +128,13 @@ class TcpStream:
     def retransmitted(self) -> int:
         """Segments sent again, both ways."""
         return self.up.retransmitted + self.down.retransmitted
+
+
+def bind(engine: Any, half: type, way: type, rto_ns: int = RTO_NS) -> None:
+    """Tell a compiled module which classes are plain: those steps it does by itself. And how long a segment's
+    timer is at first."""
+    engine.bind_streams(half, way, TcpStream, LegStats, rto_ns, RTO_MAX_NS)
+
+
+if CHOICE.engine is not None:
+    bind(CHOICE.engine, _Half, Way)

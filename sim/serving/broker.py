@@ -12,8 +12,9 @@ from typing import Any
 from twinloop.devices.mqtt.broker import Broker
 from twinloop.sim.field.mqtt_site import TICK_NS
 from twinloop.sim.field.tcp_port import END
+from twinloop.sim.network.half import MSS_BYTES
 from twinloop.sim.network.link import Link
-from twinloop.sim.network.tcp import MSS_BYTES, TcpStream
+from twinloop.sim.network.tcp import TcpStream
 from twinloop.sim.serving.plant import Caller, ServedPlant, Write
 
 AFOOT_BYTES_MAX = 64 << 10

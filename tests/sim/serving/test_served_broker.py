@@ -9,7 +9,7 @@ from twinloop.devices.mqtt.packet import Connect, PacketReader, Publish, Subscri
 from twinloop.devices.mqtt.retained import RETAINED_A_TURN
 from twinloop.sim.kernel.clock import S
 from twinloop.sim.kernel.wallclock import EPOCH_NS
-from twinloop.sim.network.tcp import MSS_BYTES
+from twinloop.sim.network.half import MSS_BYTES
 from twinloop.sim.serving.broker import North
 from twinloop.sim.serving.plant import SPELL_EVENTS, TURN_EVENTS, ServedPlant
 
