@@ -117,8 +117,19 @@ static PyObject *lowered_new(PyTypeObject *type, PyObject *given, PyObject *name
     return (PyObject *)self;
 }
 
-static void lowered_dealloc(Lowered *self) {
+static int lowered_traverse(Lowered *self, visitproc visit, void *arg) {
+    Py_VISIT(self->import);
+    return 0;
+}
+
+static int lowered_clear(Lowered *self) {
     Py_CLEAR(self->import);
+    return 0;
+}
+
+static void lowered_dealloc(Lowered *self) {
+    PyObject_GC_UnTrack(self);
+    lowered_clear(self);
     free_arena(&self->types);
     Py_TYPE(self)->tp_free(self);
 }
@@ -138,7 +149,9 @@ static PyTypeObject LoweredType = {
     PyVarObject_HEAD_INIT(NULL, 0)
     .tp_name = "twinloop.components.native.crossing.Lowered",
     .tp_basicsize = sizeof(Lowered),
-    .tp_flags = Py_TPFLAGS_DEFAULT,
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .tp_traverse = (traverseproc)lowered_traverse,
+    .tp_clear = (inquiry)lowered_clear,
     .tp_doc = "(Import, its types, does it park): what LOWERED_SYNC and LOWERED_ASYNC are given as their environment.",
     .tp_new = lowered_new,
     .tp_getset = lowered_getset,
@@ -218,8 +231,19 @@ static PyObject *blueprint_new(PyTypeObject *type, PyObject *given, PyObject *na
     return (PyObject *)self;
 }
 
-static void blueprint_dealloc(Blueprint *self) {
+static int blueprint_traverse(Blueprint *self, visitproc visit, void *arg) {
+    Py_VISIT(self->kept);
+    return 0;
+}
+
+static int blueprint_clear(Blueprint *self) {
     Py_CLEAR(self->kept);
+    return 0;
+}
+
+static void blueprint_dealloc(Blueprint *self) {
+    PyObject_GC_UnTrack(self);
+    blueprint_clear(self);
     free_arena(&self->arena);
     Py_TYPE(self)->tp_free(self);
 }
@@ -315,7 +339,7 @@ static bool started(CallWords *words, Blueprint *blueprint) {
     }
     if ((words->direct = calloc(1, sizeof *words->direct)) == NULL)
         return PyErr_NoMemory() != NULL;
-    words->direct->blueprint = (Blueprint *)Py_NewRef((PyObject *)blueprint);
+    words->direct->blueprint = blueprint; /* its instance's ``linked`` keeps it */
     words->direct->may_leave = true;
     return true;
 }
@@ -335,7 +359,6 @@ static void free_direct(CallWords *words) {
     if (self->linker != NULL)
         core.linker_delete(self->linker);
     free(self->functions);
-    Py_DECREF((PyObject *)self->blueprint);
     free(self);
 }
 
@@ -424,7 +447,9 @@ static PyTypeObject BlueprintType = {
     PyVarObject_HEAD_INIT(NULL, 0)
     .tp_name = "twinloop.components.native.crossing.Blueprint",
     .tp_basicsize = sizeof(Blueprint),
-    .tp_flags = Py_TPFLAGS_DEFAULT,
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .tp_traverse = (traverseproc)blueprint_traverse,
+    .tp_clear = (inquiry)blueprint_clear,
     .tp_doc = "(engine, linker, what to keep, steps, exports, memory, realloc): see components/direct/linking.py.",
     .tp_new = blueprint_new,
     .tp_methods = blueprint_methods,

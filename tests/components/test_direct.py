@@ -5,7 +5,9 @@ The component API is the oracle: the same component, driven by it in one host an
 
 from __future__ import annotations
 
+import gc
 import random
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -337,3 +339,14 @@ def test_a_call_that_is_broken_off_leaves_nothing(hosts: tuple[Host, Host], when
         instance.close()
         assert instance.fault is not None
         assert instance.advance() == 0
+
+
+def test_a_host_that_nobody_closed_is_collected() -> None:
+    """Blueprint, imports and host know each other: the garbage collector sees all of them."""
+    host = Host(way=compiled_way())
+    linked = host.link(host.load(SHIPPED / "smooth.wasm", "transform"), ())
+    assert linked.direct is not None
+    gone = weakref.ref(host)
+    del host, linked
+    gc.collect()
+    assert gone() is None
