@@ -81,6 +81,11 @@ _LENGTHS = tuple((size + 1).to_bytes(2, "big") for size in range(PDU_BYTES_MAX +
 _ILLEGAL_FUNCTION, _ILLEGAL_ADDRESS, _ILLEGAL_VALUE, _NO_TARGET = 1, 2, 3, 11
 
 
+_DECODER = DecodePDU(True)
+_TCP, _RTU, _ASCII = FramerSocket(_DECODER), FramerRTU(_DECODER), FramerAscii(_DECODER)
+"""pymodbus's, which keep nothing of what they were given: for all servers"""
+
+
 class _Context:
     """pymodbus's data model, by duck type, over a register image."""
 
@@ -122,15 +127,10 @@ class ModbusServer:
     """
 
     __slots__ = (
-        "_ascii",
         "_buffer",
         "_connections",
-        "_context",
-        "_decoder",
         "_plain",
         "_requests",
-        "_rtu",
-        "_tcp",
         "device",
         "faults",
         "framing",
@@ -152,12 +152,9 @@ class ModbusServer:
     ) -> None:
         self.device = device
         self.unit_id = device.unit_id if unit_id is None else unit_id
-        self._context = _Context(device)
-        decoder = DecodePDU(True)
-        self._tcp, self._rtu, self._ascii = FramerSocket(decoder), FramerRTU(decoder), FramerAscii(decoder)
         self.framing: str = framing if beside is None else beside.framing
-        self._requests = RtuRequests()
-        self._decoder = decoder
+        self._requests: RtuRequests | None = None
+        """of a stream without MBAP, from its first bytes on"""
         self._buffer = b""
         profile = device.model.profile
         self._plain = not profile.functions and profile.read_max >= READ_MAX
@@ -217,7 +214,8 @@ class ModbusServer:
     def reset(self) -> None:
         """A new connection: forget half a request."""
         self._buffer = b""
-        self._requests.clear()
+        if self._requests is not None:
+            self._requests.clear()
 
     def respond(self, data: bytes, now_ns: int) -> list[bytes] | None:
         """``respond_tcp`` or ``respond_rtu_tcp``, by this server's framing."""
@@ -255,7 +253,7 @@ class ModbusServer:
         unit = frame[6]
         if unit != self.unit_id:
             refusal = bytes((frame[7] & 0x7F | 0x80, _NO_TARGET))
-            return self._tcp.encode(refusal, unit, int.from_bytes(frame[:2], "big"))
+            return _TCP.encode(refusal, unit, int.from_bytes(frame[:2], "big"))
         answer = self.respond_pdu(frame[7:], now_ns)
         return frame[:4] + _LENGTHS[len(answer)] + frame[6:7] + answer
 
@@ -284,6 +282,8 @@ class ModbusServer:
         """Answers to every whole RTU frame that ``data`` completes in a stream without MBAP, in order. What
         can't be one is discarded in silence, as by a device behind a converter."""
         answers = []
+        if self._requests is None:
+            self._requests = RtuRequests()
         for frame in self._requests.feed(data, now_ns):
             answer = self._framed(frame[:-2], now_ns, RTU)
             if answer is not None:
@@ -298,7 +298,7 @@ class ModbusServer:
         answer = self.respond_pdu(body[1:], now_ns)
         if not unit:
             return None
-        framer = self._rtu if framing == RTU else self._ascii
+        framer = _RTU if framing == RTU else _ASCII
         right: bytes = framer.encode(answer, unit, 0)
         return self._spoilt(right, framing) if self.faults else right
 
@@ -334,10 +334,10 @@ class ModbusServer:
     def _ask_pymodbus(self, pdu: bytes) -> bytes:
         """pymodbus's own answer; the image is as it stands."""
         code = pdu[0]
-        request = self._decoder.decode(pdu)
+        request = _DECODER.decode(pdu)
         if request is None:
             return bytes((code | 0x80, _ILLEGAL_VALUE))
-        answer = _run(request.datastore_update(self._context, self.device.unit_id))  # type: ignore[arg-type]  # a duck type
+        answer = _run(request.datastore_update(_Context(self.device), self.device.unit_id))  # type: ignore[arg-type]  # a duck type
         encoded: bytes = answer.encode()
         return bytes((answer.function_code,)) + encoded
 

@@ -6,6 +6,7 @@ Belongs here: values to registers and back. Never: types (encodings.py), what re
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from struct import Struct
 
 from twinloop.devices.model.encodings import (
@@ -21,6 +22,11 @@ from twinloop.devices.model.points import ORDERS_64, Point
 _FLOAT_MAX = {"f16": F16_MAX, "f32": F32_MAX}
 POWERS = tuple(float(10**n) for n in range(23))
 """of ten that a double holds exactly"""
+
+
+@cache
+def _struct(code: str) -> Struct:
+    return Struct(f">{code}")
 
 
 def scaled(value: float, power: int) -> float:
@@ -64,7 +70,7 @@ class Cell:
         self.power: Callable[[], int] | None = None
         self.text = point.text is not None
         self.encoding = encoding = ENCODINGS["u16" if self.text else point.type]
-        self.struct = Struct(f">{encoding.code}") if encoding.code and not self.text else None
+        self.struct = _struct(encoding.code) if encoding.code and not self.text else None
         self.quick = point.plain and self.order == "be" and self.struct is not None and not self.exact
         """its value is one of struct's, scaled"""
         self.floating = encoding.floating

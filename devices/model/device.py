@@ -153,6 +153,10 @@ class Follower:
             self._image.write_value(i, outputs[name])
 
 
+_ALL_GOOD: dict[str, int] = {}
+"""the StatusCodes of a device without a process"""
+
+
 class Device:
     """One device of a model. ``key``: 64 bits of the scenario's seed and the device's name.
 
@@ -174,7 +178,7 @@ class Device:
         self.image = (
             RegisterImage(model.points, model.constants, holes=model.holes) if image is None else image
         )
-        self._statuses: dict[str, int] = {}
+        self._statuses = _ALL_GOOD
         for i, point in enumerate(model.points):
             if point.writable and not point.view and point.type != TEXT:
                 self.image.write_value(i, point.signal.build(mixed(key, i))(0))
@@ -220,6 +224,10 @@ class Device:
         overlay = Overlay(
             fault=fault, cell=cell, frozen=bytes(seen or b""), key=key, start_ns=now_ns, step_ns=self._step_ns
         )
-        image.overlays.append(overlay)
+        image.overlays = (*image.overlays, overlay)
         image.now_ns = now_ns
-        return lambda: image.overlays.remove(overlay)
+
+        def ends() -> None:
+            image.overlays = tuple(one for one in image.overlays if one is not overlay)
+
+        return ends

@@ -45,12 +45,20 @@ def make_devices(model: DeviceModel, members: list[FleetMember], period_ns: int)
     """Devices that are each looked at every ``period_ns``, in the order of ``members``."""
     few = len(members) * min(model.step_ns, period_ns) // period_ns < LOOKS_MIN
     if few or compiled(model.points) or not _fits(model):
-        return [Device(model, *member) for member in members]
+        blank = RegisterImage(model.points, model.constants, holes=model.holes)
+        return [Device(model, *member, image=_like(blank, model)) for member in members]
     together = Pass(model, [member.key for member in members])
+    move = together.move  # one for all: each look at it makes another
     return [
-        Device(model, *member, image=image, move=together.move)
+        Device(model, *member, image=image, move=move)
         for member, image in zip(members, together.images, strict=True)
     ]
+
+
+def _like(
+    blank: RegisterImage, model: DeviceModel, room: dict[str, memoryview] | None = None
+) -> RegisterImage:
+    return RegisterImage(model.points, model.constants, room, model.holes, blank)
 
 
 def _fits(model: DeviceModel) -> bool:
@@ -70,13 +78,10 @@ class Pass:
         blank = RegisterImage(model.points, model.constants, holes=model.holes)
         count = len(keys)
         rows = {table: np.tile(np.frombuffer(raw, np.uint8), (count, 1)) for table, raw in blank.raw.items()}
+        flat = {table: memoryview(matrix).cast("B") for table, matrix in rows.items() if matrix.size}
+        widths = {table: matrix.shape[1] for table, matrix in rows.items()}
         self.images = [
-            RegisterImage(
-                model.points,
-                model.constants,
-                {t: memoryview(matrix[i]) for t, matrix in rows.items()},
-                model.holes,
-            )
+            _like(blank, model, {t: one[i * widths[t] : (i + 1) * widths[t]] for t, one in flat.items()})
             for i in range(count)
         ]
         self._moving = [

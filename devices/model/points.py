@@ -15,6 +15,8 @@ from twinloop.devices.model.signal import Signal
 TABLES = ("coil", "discrete", "holding", "input")
 BITS = ("coil", "discrete")
 """those whose addresses are bits"""
+REGISTERS = ("holding", "input")
+"""those whose addresses are registers"""
 CONSTANT = Signal()
 WITH_FIELDS = ("u16", "i16", "u32", "i32", "u64", "i64")
 """types of which a point may be some bits"""

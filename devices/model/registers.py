@@ -7,12 +7,14 @@ Addresses are the protocol's own, from 0.
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from twinloop.devices.model.cell import Cell
-from twinloop.devices.model.points import BITS, TABLES, Point
+from twinloop.devices.model.layout import Layout
+from twinloop.devices.model.points import BITS, REGISTERS, Point, Power
 
 if TYPE_CHECKING:
     from twinloop.devices.model.overlay import Overlay
@@ -24,16 +26,21 @@ _EMPTY: np.ndarray[Any, Any] = np.zeros(0, np.uint16)
 
 _Way = tuple[Callable[..., tuple[Any, ...]], bytearray | memoryview, int, float, float]
 """how to unpack a point, from where, its scale and offset"""
+_NO_BITS: dict[str, np.ndarray[Any, Any]] = dict.fromkeys(BITS, _EMPTY)
+_NO_REGISTERS = bytearray()
 
 
 class RegisterImage:
     """The tables of one device. ``first[table]`` is the lowest address that exists, length follows from the
     points.
 
-    ``words[table]``: (n,) big-endian uint16 over the same memory as ``raw[table]``; ``bits[table]``: (n,)
-    bool. ``room``: memory for ``raw`` that is somebody else's and holds the constants already (fleet.py).
-    ``holes``: registers and coils that no point and no constant has don't exist; else they read 0.
+    ``raw[table]``: registers as they go over the wire; ``bits[table]``: (n,) bool. ``room``: memory for
+    ``raw`` that is somebody else's and holds the constants already (fleet.py). ``holes``: registers and coils
+    that no point and no constant has don't exist; else they read 0. ``like``: an image of the same points,
+    constants and holes, made before: how they lie is told once for all of them, since a fleet has thousands.
     """
+
+    __slots__ = ("_cells", "_points", "_ways", "bits", "layout", "now_ns", "overlays", "raw")
 
     def __init__(
         self,
@@ -41,64 +48,52 @@ class RegisterImage:
         constants: dict[tuple[str, int], int],
         room: dict[str, memoryview] | None = None,
         holes: bool = False,
+        like: RegisterImage | None = None,
     ) -> None:
-        self.first: dict[str, int] = {}
-        self.length: dict[str, int] = {}
-        self.raw: dict[str, bytearray | memoryview] = {}
-        self.words: dict[str, np.ndarray[Any, Any]] = {}
-        self.bits: dict[str, np.ndarray[Any, Any]] = {}
-        spans = [(p.table, p.address, p.width) for p in points] + [
-            (table, address, 1) for table, address in constants
-        ]
-        for table in TABLES:
-            mine = [(address, address + width) for name, address, width in spans if name == table]
-            first = self.first[table] = min((low for low, _ in mine), default=0)
-            length = self.length[table] = max((high for _, high in mine), default=0) - first
-            if table in BITS:
-                self.bits[table] = np.zeros(length, np.bool_) if length else _EMPTY
-            else:
-                self.raw[table] = bytearray(2 * length) if room is None else room[table]
-                self.words[table] = np.frombuffer(self.raw[table], ">u2") if length else _EMPTY
-        for (table, address), value in constants.items():
-            (self.bits if table in BITS else self.words)[table][address - self.first[table]] = value
-        self._cells = [None if p.table in BITS else Cell(p, self.first[p.table]) for p in points]
+        layout = self.layout = Layout(points, constants, holes) if like is None else like.layout
         self._points = points
+        length = layout.length
+        self.bits: dict[str, np.ndarray[Any, Any]] = _NO_BITS
+        if any(length[table] for table in BITS):
+            self.bits = {table: np.zeros(length[table], np.bool_) for table in BITS}
+        self.raw: dict[str, bytearray | memoryview] = {}
+        for table in REGISTERS:
+            size = 2 * length[table]
+            self.raw[table] = (bytearray(size) if room is None else room[table]) if size else _NO_REGISTERS
+        for (table, address), value in constants.items():
+            if table in BITS:
+                self.bits[table][address - layout.first[table]] = value
+            else:
+                at = 2 * (address - layout.first[table])
+                self.raw[table][at : at + 2] = value.to_bytes(2, "big")
+        self._cells = layout.cells
+        if layout.scaled_live:  # how they are read depends on what this device holds
+            self._cells = [
+                cell if cell is None or point.power is None else self._with_power(copy(cell), point.power)
+                for point, cell in zip(points, layout.cells, strict=True)
+            ]
         self._ways: list[_Way | None] | None = None
-        self.unreadable: dict[str, bytearray] = {}
-        self.unwritable: dict[str, bytearray] = {}
-        """table -> 1 for each address in it that doesn't exist for who reads, or writes; no key: all do"""
-        self._forbid(spans if holes else None)
         for point, cell in zip(points, self._cells, strict=True):
-            if cell is None:
-                continue
-            if point.power is not None:
-                cell.power = self._power_of(point.power.point)
-            if point.text is not None:
+            if cell is not None and point.text is not None:
                 self._put(point.table, cell, cell.encode_text(point.text.content))
-        self.overlays: list[Overlay] = []
+        self.overlays: tuple[Overlay, ...] = ()
         """sensors that lie, in the order in which they began"""
         self.now_ns = 0
         """the instant for which overlays are asked; its device keeps it"""
 
-    def _forbid(self, spans: list[tuple[str, int, int]] | None) -> None:
-        """Say which addresses don't exist: those outside ``spans``, and for who reads those that can only be
-        written."""
-        for table in TABLES:
-            first, length = self.first[table], self.length[table]
-            gone = bytearray(length)
-            if spans is not None:
-                gone = bytearray(b"\1" * length)
-                for name, address, width in spans:
-                    if name == table:
-                        gone[address - first : address - first + width] = bytes(width)
-            hidden = bytearray(gone)
-            for p in self._points:
-                if p.table == table and not p.readable:
-                    hidden[p.address - first : p.address - first + p.width] = b"\1" * p.width
-            if any(gone):
-                self.unwritable[table] = gone
-            if any(hidden):
-                self.unreadable[table] = hidden
+    @property
+    def first(self) -> dict[str, int]:
+        """Of each table the lowest address that exists."""
+        return self.layout.first
+
+    @property
+    def length(self) -> dict[str, int]:
+        """Of each table how many registers or bits there are from there on."""
+        return self.layout.length
+
+    def _with_power(self, cell: Cell, power: Power) -> Cell:
+        cell.power = self._power_of(power.point)
+        return cell
 
     def _power_of(self, name: str) -> Callable[[], int]:
         """The power of ten that a point holds now; out of all range when it holds no number."""
@@ -119,7 +114,7 @@ class RegisterImage:
         cell = self._cells[index]
         point = self._points[index]
         if cell is None:
-            self.bits[point.table][point.address - self.first[point.table]] = value != 0
+            self.bits[point.table][point.address - self.layout.first[point.table]] = value != 0
             return
         self._put(point.table, cell, cell.encode(value))
 
@@ -132,7 +127,7 @@ class RegisterImage:
         """The engineering value of a point as it is, whatever lies."""
         cell, point = self._cells[index], self._points[index]
         if cell is None:
-            return float(self.bits[point.table][point.address - self.first[point.table]])
+            return float(self.bits[point.table][point.address - self.layout.first[point.table]])
         raw = self.raw[point.table]
         if cell.text:
             return 0.0
@@ -173,10 +168,11 @@ class RegisterImage:
 
     def read_raw(self, table: str, address: int, count: int) -> bytes | None:
         """Registers as they go over the wire, None when one of them doesn't exist."""
-        start = address - self.first[table]
-        if start < 0 or start + count > self.length[table]:
+        layout = self.layout
+        start = address - layout.first[table]
+        if start < 0 or start + count > layout.length[table]:
             return None
-        if self.unreadable and self._missing(self.unreadable, table, start, count):
+        if layout.unreadable and self._missing(layout.unreadable, table, start, count):
             return None
         data = bytes(self.raw[table][2 * start : 2 * (start + count)])
         return self._overlaid(table, 2 * start, data) if self.overlays else data
@@ -197,12 +193,12 @@ class RegisterImage:
         start = address - self.first[table]
         if start < 0 or start + count > self.length[table]:
             return None
-        if self.unreadable and not true and self._missing(self.unreadable, table, start, count):
+        if self.layout.unreadable and not true and self._missing(self.layout.unreadable, table, start, count):
             return None
         if self.overlays and not true:
             data = self.read_raw(table, address, count) or b""
             return [data[i] << 8 | data[i + 1] for i in range(0, len(data), 2)]
-        words: list[int] = self.words[table][start : start + count].tolist()
+        words: list[int] = self._words(table)[start : start + count].tolist()
         return words
 
     def read_bits(self, table: str, address: int, count: int, true: bool = False) -> list[bool] | None:
@@ -210,7 +206,7 @@ class RegisterImage:
         start = address - self.first[table]
         if start < 0 or start + count > self.length[table]:
             return None
-        if self.unreadable and not true and self._missing(self.unreadable, table, start, count):
+        if self.layout.unreadable and not true and self._missing(self.layout.unreadable, table, start, count):
             return None
         bits: list[bool] = self.bits[table][start : start + count].tolist()
         for overlay in () if true else self.overlays:
@@ -219,6 +215,11 @@ class RegisterImage:
             if point.table == table and 0 <= at < count:
                 bits[at] = overlay.show(bytes((bits[at],)), self.now_ns) != b"\0"
         return bits
+
+    def _words(self, table: str) -> np.ndarray[Any, Any]:
+        """(n,) big-endian uint16 over the memory of ``raw[table]``: made when it is asked for, since most
+        devices are only read."""
+        return np.frombuffer(self.raw[table], ">u2") if self.raw[table] else _EMPTY
 
     @staticmethod
     def _missing(gone: dict[str, bytearray], table: str, start: int, count: int) -> bool:
@@ -240,7 +241,8 @@ class RegisterImage:
         start = address - self.first[table]
         if start < 0 or start + len(values) > self.length[table]:
             return False
-        if self.unwritable and self._missing(self.unwritable, table, start, len(values)):
+        if self.layout.unwritable and self._missing(self.layout.unwritable, table, start, len(values)):
             return False
-        (self.bits if table in self.bits else self.words)[table][start : start + len(values)] = values
+        there = self.bits[table] if table in BITS else self._words(table)
+        there[start : start + len(values)] = values
         return True
