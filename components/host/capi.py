@@ -55,18 +55,26 @@ def prototype(name: str, restype: Any, *argtypes: Any) -> Any:
     return function
 
 
+class _InC:
+    """What a Word's ``c`` is until it is asked for: the compiled part never asks, and a fleet has many."""
+
+    def __get__(self, word: Any, owner: Any = None) -> Any:
+        made = word.__dict__["c"] = c_uint64.from_param(word)  # which is found before this from here on
+        return made
+
+
 class Word(int):
     """An address or a number of 64 bits, which the compiled part takes as it is. ``c``: as ctypes hands it to
     C: made once, where an int is converted anew at each call."""
 
-    c: Any
+    c: Any = _InC()
 
 
 def word(number: int) -> Word:
     """``number``, 0 to 2^64 - 1 (an address, too); its ``c`` is for a function of ``quick``."""
-    made = Word(number)
-    made.c = c_uint64.from_param(number)
-    return made
+    if not 0 <= number < 1 << 64:
+        raise ValueError(f"{number} isn't of 64 bits")
+    return Word(number)
 
 
 amount = lru_cache(1024)(word)
@@ -90,6 +98,7 @@ func_call = prototype("wasmtime_component_func_call", _p, _p, _p, _p, c_size_t, 
 func_call_async = prototype("wasmtime_component_func_call_async", _p, _p, _p, _p, c_size_t, _p, c_size_t, _p)
 instantiate = prototype("wasmtime_component_linker_instantiate", _p, _p, _p, _p, _p)
 instantiate_async = prototype("wasmtime_component_linker_instantiate_async", _p, _p, _p, _p, _p, _p)
+get_function = prototype("wasmtime_component_instance_get_func", c_bool, _p, _p, _p, _p)
 fuel_yield = prototype("wasmtime_context_fuel_async_yield_interval", _p, _p, c_uint64)
 future_poll = prototype("wasmtime_call_future_poll", c_bool, _p)
 future_delete = prototype("wasmtime_call_future_delete", None, _p)

@@ -158,6 +158,6 @@ class DirectStart:
         """As Start's."""
         return int(self._parts.blueprint.at_once(block))
 
-    def exports(self, store: wasmtime.Store) -> Functions:
+    def exports(self, context: int) -> Functions:
         """As Start's."""
         return self._parts.functions

@@ -147,7 +147,7 @@ class Instance(Base):
         if call.start is None:
             self._holds_result = call.signature.results == 1
         else:
-            self._functions, call.start = call.start.exports(self.store), None
+            self._functions, call.start = call.start.exports(self.context), None
 
     def _asked_too_often(self) -> Fault:
         return Fault(

@@ -6,10 +6,9 @@ like any other, it takes fuel and may be parked.
 
 from __future__ import annotations
 
-from ctypes import addressof
+from ctypes import addressof, sizeof
 from typing import Any, NamedTuple, Protocol
 
-import wasmtime
 from wasmtime import _ffi as ffi
 from wasmtime import component as wc
 
@@ -42,7 +41,7 @@ class Beginning(Protocol):
         """Run it; returns the address of its error, 0 when there is none."""
         ...
 
-    def exports(self, store: wasmtime.Store) -> Functions:
+    def exports(self, context: int) -> Functions:
         """What can be called, when it has ended well."""
         ...
 
@@ -83,13 +82,14 @@ class Start:
             or 0
         )
 
-    def exports(self, store: wasmtime.Store) -> Functions:
+    def exports(self, context: int) -> Functions:
         """As Beginning's."""
-        exported = wc.Instance._from_raw(self._raw)
+        found = (ffi.wasmtime_component_func_t * len(self._index))()  # one piece of memory for all of them
+        instance, at = addressof(self._raw), addressof(found)
         functions: Functions = {}
         for name, (signature, index) in self._index.items():
-            function = exported.get_func(store, index)
-            if function is None:
+            if not capi.get_function(instance, context, capi.address(index.ptr()), at):
                 raise HostError(f"export {name} vanished at instantiation")
-            functions[name] = signature, word(addressof(function._func)), function
+            functions[name] = signature, word(at), found
+            at += sizeof(ffi.wasmtime_component_func_t)
         return functions

@@ -8,8 +8,11 @@ into numbers with + - * / and comparisons only, so a stream is the same on every
 from __future__ import annotations
 
 import hashlib
+from array import array
+from typing import Any
 
 import numpy as np
+from numpy.random.bit_generator import ISeedSequence
 
 _BLOCK = 16
 """words drawn at once: few, as a fleet has thousands of streams"""
@@ -29,6 +32,21 @@ def derive(seed: int, name: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:8], "little")
 
 
+class _Seed(ISeedSequence):
+    """A key on its way into a generator, which keeps the object that it was seeded from: numpy's own SeedSequence
+    weighs as much as the generator, so what is kept is this one, for all streams."""
+
+    def __init__(self) -> None:
+        self.key = 0
+
+    def generate_state(self, n_words: int, dtype: Any = np.uint32) -> Any:
+        """The words that a SeedSequence of the key gives."""
+        return np.random.SeedSequence(self.key).generate_state(n_words, dtype)
+
+
+_SEED = _Seed()
+
+
 class RandomStream:
     """Raw 64-bit words of a PCG64 (O'Neill 2014, PCG XSL RR 128/64) and what is made of them; numpy draws
     them in blocks."""
@@ -36,16 +54,17 @@ class RandomStream:
     __slots__ = ("_generator", "words")
 
     def __init__(self, key: int) -> None:
-        self._generator = np.random.PCG64(key)
-        self.words: list[int] = []
-        """drawn and not yet used, the next one last; always this list: who draws in each poll pops by
+        _SEED.key = key
+        self._generator = np.random.PCG64(_SEED)  # type: ignore[arg-type]  # its stub knows SeedSequence only
+        self.words = array("Q")
+        """drawn and not yet used, the next one last; always this array: who draws in each poll pops by
         itself, and asks ``word`` where it is empty"""
 
     def word(self) -> int:
         """The next word: 0 to 2**64 - 1."""
         words = self.words
         if not words:
-            words += self._generator.random_raw(_BLOCK)[::-1].tolist()
+            words.frombytes(self._generator.random_raw(_BLOCK)[::-1].tobytes())
         return words.pop()
 
     def uniform(self) -> float:

@@ -160,6 +160,7 @@ class Figures:
         "_rate_bps",
         "_span",
         "link",
+        "second",
         "stats",
     )
     link: Link
@@ -232,10 +233,10 @@ class Way(_Figures):
     __slots__ = ("_bad", "_coins", "_last_loss", "_name", "leg", "up", "via")
 
     def __init__(self, link: Link, leg: str, up: bool, via: str = "", second: bool = False) -> None:
-        self.link, self.leg, self.up, self.via = link, leg, up, via
-        self._name = f"link/{link.name}/{leg}{f'@{via}' if second else ''}/{'up' if up else 'down'}"
+        self.link, self.leg, self.up, self.via, self.second = link, leg, up, via, second
         self.stats = LegStats()
-        self._coins: dict[str, RandomStream] = {}
+        self._coins: dict[str, RandomStream] | None = None
+        """purpose -> stream, of a model that isn't plain"""
         self._free_at_ns = -NEVER_NS
         self._booked_ns = 0
         self._bad = False
@@ -246,10 +247,18 @@ class Way(_Figures):
         self._jitter_words = _NO_COIN.words
 
     def _coin(self, purpose: str) -> RandomStream:
+        if self._coins is None:
+            self._coins = {}
         found = self._coins.get(purpose)
         if found is None:
-            found = self._coins[purpose] = self.link.streams.stream(f"{self._name}/{purpose}")
+            found = self._coins[purpose] = self._stream(purpose)
         return found
+
+    def _stream(self, purpose: str) -> RandomStream:
+        leg = f"{self.leg}@{self.via}" if self.second else self.leg
+        return self.link.streams.stream(
+            f"link/{self.link.name}/{leg}/{'up' if self.up else 'down'}/{purpose}"
+        )
 
     def _happens(self, purpose: str, ratio: float) -> bool:
         return ratio > 0.0 and self._coin(purpose).word() < probability_word(ratio)
@@ -282,9 +291,9 @@ class Way(_Figures):
         self._rate_bps, self._least_ns = model.rate_bps, model.delay_ns - model.jitter_ns
         self._span = 2 * model.jitter_ns + 1 if model.jitter_ns else 0
         if model.loss:
-            self._loss_coin = self._coin("loss")
+            self._loss_coin = self._stream("loss")
         if model.jitter_ns:
-            self._jitter_coin = self._coin("jitter")
+            self._jitter_coin = self._stream("jitter")
             self._jitter_words = self._jitter_coin.words
         return True
 
