@@ -42,6 +42,8 @@ class Wiring:
         self._outside = outside
         self._readers = Readers(plant.field, plant.epoch_ns)
         self._tables: dict[tuple[str, str], PointTable] = {}
+        self._options: dict[tuple[tuple[str, str], ...], list[tuple[str, str]]] = {}
+        """what drivers are given beside points: devices of a fleet share it"""
         self.gateway_of_name: dict[str, Gateway] = {}
         self.pairs: list[Pair] = []
         self.plans: list[SampleSchedule] = []
@@ -164,7 +166,8 @@ class Wiring:
         options = dict(spec.options)
         for key, value in extra:
             options.setdefault(key, value)
-        settings = settings._replace(options=list(options.items()))
+        given = list(options.items())
+        settings = settings._replace(options=self._options.setdefault(tuple(given), given))
         linked = self._host.link(spec.component, spec.grants)
         meter = gateway.machine.budget.meter(spec.name, spec.component.sha256)
         slot = Slot(

@@ -87,7 +87,11 @@ class World(Plant):
 
     def _new_books(self) -> Books:
         devices = self.spec.devices
-        points = [tuple(point.name for point in device.table.points) for device in devices]
+        shared: dict[tuple[str, ...], tuple[str, ...]] = {}  # devices of a model have one tuple
+        points = [
+            shared.setdefault(names, names)
+            for names in (tuple(point.name for point in device.table.points) for device in devices)
+        ]
         ledger = Ledger([device.name for device in devices], points)
         latencies = Latencies([device.fleet for device in devices], len(self.spec.fleets))
         serial = dict.fromkeys(link.name for link in self.spec.links if link.serial_bd is not None)

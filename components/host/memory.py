@@ -16,6 +16,7 @@ import wasmtime
 from wasmtime import _bindings
 
 from twinloop.components.host.capi import error_new
+from twinloop.components.host.images import Images
 
 _PROT_NONE, _PROT_RW = 0, mmap.PROT_READ | mmap.PROT_WRITE
 _MAP_FLAGS = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000
@@ -99,11 +100,21 @@ class MemoryCreator:
         self._free = ctypes.CFUNCTYPE(None, c_void_p)(self._free_memory)
         self._new = _bindings.wasmtime_new_memory_callback_t(self._new_memory)
         self._none = ctypes.CFUNCTYPE(None, c_void_p)(0)
+        self._images = Images(libc.mmap, libc.mprotect)
 
     @property
     def live(self) -> int:
         """How many guest memories are mapped."""
         return len(self._memories)
+
+    def share(self, owner: MemoryOwner, of: str) -> int:
+        """An instance of the component with that digest has been configured, and none of its calls is under
+        way: pages that it has like others of its kind are kept once from here on. Returns how many these
+        are."""
+        return sum(
+            self._images.share(of, memory.address, memory.size_bytes, memory.mapped_bytes)
+            for memory in owner.memories
+        )
 
     def install(self, config: wasmtime.Config) -> None:
         """Make ``config`` use this creator; the creator must outlive every engine made from it."""

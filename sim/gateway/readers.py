@@ -27,7 +27,7 @@ from twinloop.sim.model.spec import ComponentSpec, DeviceSpec
 from twinloop.sim.truth.believed import BelievedWitness
 from twinloop.sim.truth.mqtt_witness import MessageWitness
 from twinloop.sim.truth.truth import Witness
-from twinloop.sim.truth.witness import ModbusWitness, NodeWitness, NoticeWitness, ServerWords
+from twinloop.sim.truth.witness import ModbusWitness, NodeWitness, NoticeWitness, Plan, ServerWords
 from twinloop.sim.wasi.hosts import Hosts
 
 DEFAULT_TIMEOUT_NS = 1 * S
@@ -67,12 +67,19 @@ class Readers:
 
     def __init__(self, field: Field, epoch_ns: int) -> None:
         self._field, self._epoch_ns = field, epoch_ns
+        self._clients: dict[tuple[str, bool], Client] = {}
+        self._plans: dict[int, dict[bytes, Plan]] = {}
+        """identity of a model's points -> what witnesses of its devices know of requests"""
 
     def make(self, gateway: Gateway, index: int, spec: DeviceSpec, slot: Slot, table: PointTable) -> Poller:
         """Who reads a device for a gateway; the plan of a device that speaks by itself must tell its
         ``source`` of each sample."""
         machine = gateway.machine
-        client = Client(gateway.name, machine.budget.files, machine.take_file, gateway.name != spec.gateway)
+        second = gateway.name != spec.gateway
+        client = self._clients.get((gateway.name, second))
+        if client is None:
+            client = Client(gateway.name, machine.budget.files, machine.take_file, second)
+            self._clients[gateway.name, second] = client
         if spec.speaks.publishes:
             return self._listener(gateway, client, index, spec, slot, table)
         port = self._field.port(client, index, spec)
@@ -138,7 +145,9 @@ class Readers:
                 port.on_exchange, port.stateful = words.heard, True
                 return words
             return NodeWitness(*self._node_looks(index))
-        witness = ModbusWitness(self._field.servers[index].device, spec.place is not None)
+        device = self._field.servers[index].device
+        plans = self._plans.setdefault(id(device.model.points), {})
+        witness = ModbusWitness(device, spec.place is not None, plans)
         if isinstance(port, AttachedPort):
             port.on_exchange = witness.heard_tcp if spec.speaks.framing == MBAP else witness.heard_rtu_tcp
         elif isinstance(port, AttachedSerialPort):

@@ -216,6 +216,9 @@ class Slot:
             self.serving = False
 
 
+_NO_TASKS: dict[str, Callable[..., Any]] = {}
+
+
 class Imports:
     """What a slot's imports mean: clock, log, state."""
 
@@ -248,12 +251,13 @@ class Imports:
         self.hosts: Hosts | None = None
         """who can be reached over sockets"""
         self.handlers: dict[str, Callable[..., Any]] = {
-            "clock.now": self._now, "clock.monotonic": self._monotonic, "log.log": self._logs,
-            "state.get": self._get, "state.keys": self._keys,
+            "clock.now": self._now, "clock.monotonic": self._monotonic, "log.log": self._logs
         }  # fmt: skip
+        if "state" in slot.linked.component.imports:
+            self.handlers |= {"state.get": self._get, "state.keys": self._keys}
         self.wasi: System | None = None
         """what it has of WASI; None for a component that imports none of it"""
-        self.tasks: dict[str, Callable[..., Any]] = {}
+        self.tasks = _NO_TASKS
         """WASI's imports that park"""
         imported = slot.linked.component.wasi_functions()
         if imported:

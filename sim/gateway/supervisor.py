@@ -135,6 +135,7 @@ class Supervisor:
             self.refused = self.refused or refusal
             self.fault(slot, instance.kill(Cause.CONTRACT, f"configure: {tag} {payload!r}"))
             return
+        instance.host.memory.share(instance.memory, slot.linked.component.sha256)
         slot.move("ready")
 
     def fault_now(self, slot: Slot, cause: Cause, message: str) -> None:

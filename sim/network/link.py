@@ -236,7 +236,7 @@ class Way(_Figures):
         self.link, self.leg, self.up, self.via, self.second = link, leg, up, via, second
         self.stats = LegStats()
         self._coins: dict[str, RandomStream] | None = None
-        """purpose -> stream, of a model that isn't plain"""
+        """purpose -> stream, of those beside the two that a plain model has"""
         self._free_at_ns = -NEVER_NS
         self._booked_ns = 0
         self._bad = False
@@ -247,12 +247,20 @@ class Way(_Figures):
         self._jitter_words = _NO_COIN.words
 
     def _coin(self, purpose: str) -> RandomStream:
+        if purpose == "jitter":
+            return self._jitter()
         if self._coins is None:
             self._coins = {}
         found = self._coins.get(purpose)
         if found is None:
             found = self._coins[purpose] = self._stream(purpose)
         return found
+
+    def _jitter(self) -> RandomStream:
+        if self._jitter_coin is _NO_COIN:
+            self._jitter_coin = self._stream("jitter")
+            self._jitter_words = self._jitter_coin.words
+        return self._jitter_coin
 
     def _stream(self, purpose: str) -> RandomStream:
         leg = f"{self.leg}@{self.via}" if self.second else self.leg
@@ -293,8 +301,7 @@ class Way(_Figures):
         if model.loss:
             self._loss_coin = self._stream("loss")
         if model.jitter_ns:
-            self._jitter_coin = self._stream("jitter")
-            self._jitter_words = self._jitter_coin.words
+            self._jitter()
         return True
 
     def _queue_full(self, model: LinkModel, now_ns: int) -> bool:

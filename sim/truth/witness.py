@@ -80,14 +80,14 @@ def _plan(points: tuple[Point, ...], request: bytes) -> Plan:
 
 class ModbusWitness(Nobody):
     """By requests and their right answers, as ``looks`` has them: a server puts them there, or the port of a
-    real device."""
+    real device. ``plans``: of the requests that were met so far, for devices of one model to share."""
 
-    def __init__(self, device: Device, real: bool = False) -> None:
+    def __init__(self, device: Device, real: bool = False, plans: dict[bytes, Plan] | None = None) -> None:
         self.device = self._device = device
         self._real = real
         self.looks: list[Look] = []
         self._before: list[Look] = []
-        self._plans: dict[bytes, Plan] = {}
+        self._plans: dict[bytes, Plan] = {} if plans is None else plans
         self._asked, self._come = b"", b""
         """the last request over TCP without MBAP, and what of its answer has come"""
 

@@ -30,9 +30,16 @@ def address_of(index: int) -> Address:
 class Hosts:
     """Of one driver's place. ``index`` and ``name``: its device's; ``port``: how `fieldbus` reaches it."""
 
+    __slots__ = ("_afoot", "_index", "_port", "name")
+
     def __init__(self, index: int, name: str, port: TcpPort) -> None:
-        self.name, self.address, self._port = name, address_of(index), port
-        self._afoot = Afoot()
+        self.name, self._index, self._port = name, index, port
+        self._afoot: Afoot | None = None
+
+    @property
+    def address(self) -> Address:
+        """Its address in the network of the gateway's devices."""
+        return address_of(self._index)
 
     def known(self, name: str, spec: WasiSpec) -> bool:
         """Is that the name of a host that is granted? In a URL it has no room for its slash."""
@@ -55,4 +62,6 @@ class Hosts:
 
     def datagrams(self, came: Receive, full: Callable[[], None]) -> Datagrams:
         """A UDP socket's way to the device."""
+        if self._afoot is None:
+            self._afoot = Afoot()
         return Datagrams(self._port, came, full, self._afoot)
