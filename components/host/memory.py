@@ -107,6 +107,10 @@ class MemoryCreator:
         """How many guest memories are mapped."""
         return len(self._memories)
 
+    def memories(self) -> list[LinearMemory]:
+        """Those that are mapped."""
+        return list(self._memories.values())
+
     def share(self, owner: MemoryOwner, of: str) -> int:
         """An instance of the component with that digest has been configured, and none of its calls is under
         way: pages that it has like others of its kind are kept once from here on. Returns how many these

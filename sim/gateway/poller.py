@@ -142,7 +142,7 @@ class Poller(Reader):
                     lists = pipeline.accepted(self, row, fault, generation)
                     if lists is not None:
                         yield from pipeline.carry(self, row, lists)
-                        self.times.lists = None  # half a kilobyte a device until its next poll
+                        self.times.lists, self.before = None, self.times  # a kilobyte until its next poll
                     self.row = None
                     if self.on_poll is not None:
                         self.on_poll(row)

@@ -236,7 +236,7 @@ class Way(_Figures):
         self.link, self.leg, self.up, self.via, self.second = link, leg, up, via, second
         self.stats = LegStats()
         self._coins: dict[str, RandomStream] | None = None
-        """purpose -> stream, of those beside the two that a plain model has"""
+        """purpose -> stream, of those beside jitter"""
         self._free_at_ns = -NEVER_NS
         self._booked_ns = 0
         self._bad = False
@@ -263,10 +263,12 @@ class Way(_Figures):
         return self._jitter_coin
 
     def _stream(self, purpose: str) -> RandomStream:
+        return self.link.streams.stream(f"{self._name}/{purpose}")
+
+    @property
+    def _name(self) -> str:
         leg = f"{self.leg}@{self.via}" if self.second else self.leg
-        return self.link.streams.stream(
-            f"link/{self.link.name}/{leg}/{'up' if self.up else 'down'}/{purpose}"
-        )
+        return f"link/{self.link.name}/{leg}/{'up' if self.up else 'down'}"
 
     def _happens(self, purpose: str, ratio: float) -> bool:
         return ratio > 0.0 and self._coin(purpose).word() < probability_word(ratio)
@@ -299,7 +301,7 @@ class Way(_Figures):
         self._rate_bps, self._least_ns = model.rate_bps, model.delay_ns - model.jitter_ns
         self._span = 2 * model.jitter_ns + 1 if model.jitter_ns else 0
         if model.loss:
-            self._loss_coin = self._stream("loss")
+            self._loss_coin = self._coin("loss")
         if model.jitter_ns:
             self._jitter()
         return True

@@ -180,7 +180,7 @@ def run(host: Host, plant: Plant) -> Books:
 
 def script(ways: Any, wire: Wire) -> None:
     for way, lost in zip(ways, (wire.lost_up, wire.lost_down), strict=True):
-        way._coins["loss"] = Script(lost)
+        way._coins = {"loss": Script(lost)}
 
 
 def opinions(plant: Plant) -> Books | None:
