@@ -1,12 +1,12 @@
-"""What a device takes of this machine's memory, item by item: `make bench` bounds the sum, ARCHITECTURE.md says what
-the items are.
+"""What a device takes of this machine's memory, item by item: `make bench` bounds the sum, ARCHITECTURE.md
+says what the items are.
 
 Belongs here: measuring. Never: bounds (ratios.py, tests/benchmarks/test_memory.py). To see the items (Linux):
 
     python -m benchmarks.memory [devices]
 
-Pages that several memories share count by their share (Pss), as the machine has them once. It is measured in a process
-of its own: one that has run something before has room left over, which would take some of it.
+Pages that several memories share count by their share (Pss), as the machine has them once. It is measured in
+a process of its own: one that has run something before has room left over, which would take some of it.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ def _item(begins: int, ends: int, name: str, guests: set[int]) -> str | None:
 
 
 def of_one_device(count: int) -> dict[str, float]:
-    """KB of each item that a device takes among ``count`` of them, in a process that has done nothing else."""
+    """KB of each item that a device takes among ``count`` of them. To be asked in a process that has done
+    nothing else."""
     from benchmarks.ratios import Plant
 
     host = Host(fibers=False)
@@ -92,8 +93,8 @@ def kb_each(count: int) -> float:
 
 
 def reached(root: Any) -> Iterator[Any]:
-    """Every Python object that ``root`` leads to, once; not what a process has once: modules, types, what they
-    hold."""
+    """Every Python object that ``root`` leads to, once; not what a process has once: modules, types, what
+    they hold."""
     seen: set[int] = set()
     todo = [root]
     for module in list(sys.modules.values()):

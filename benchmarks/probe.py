@@ -73,8 +73,8 @@ def raw(host: Host) -> Callable[[], None]:
     """The least that the C API needs for the same function: fuel, the call (which ends with its post-return),
     the result freed. Its argument is lowered once, nobody reads the result."""
     instance = _instance(host, codecs := Codecs())  # an arena of its own: nothing else is ever written there
-    signature, _, found = instance._functions["decode"]
-    function = addressof(found._func)
+    signature, word, _ = instance._functions["decode"]
+    function = int(word)
     assert signature.codecs is codecs
     arguments_at, context = signature.put_arguments((FRAME,)), instance.context
     words = (c_uint64 * 4)()

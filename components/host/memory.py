@@ -1,22 +1,28 @@
-"""Linear memories that the host can see: size, peak and every refused growth, per instance.
+"""Linear memories that the host can see: size, peak and every refused growth, per instance; and their pages
+that many instances of one component have alike, kept once.
 
 Belongs here: wasmtime's custom memory creator. Never: what a refusal means (outcome.py) or what a board has
-(sim/). Needs ``memory_init_cow`` off: with it on, wasmtime aborts at instantiation.
+(sim/). Needs ``memory_init_cow`` off: with it on, wasmtime aborts at instantiation. So wasmtime's own way of
+sharing pages, copying on write from the module's data, isn't to be had.
 """
 
 from __future__ import annotations
 
 import ctypes
 import mmap
+import os
+import weakref
 from collections.abc import Callable
 from ctypes import c_int, c_long, c_size_t, c_void_p
-from typing import Any
+from pathlib import Path
+from struct import Struct
+from typing import Any, NamedTuple
 
 import wasmtime
 from wasmtime import _bindings
 
-from twinloop.components.host.capi import error_new
-from twinloop.components.host.images import Images
+from twinloop.components.contract.errors import HostLimitError
+from twinloop.components.host.capi import MEMORY, error_new
 
 _PROT_NONE, _PROT_RW = 0, mmap.PROT_READ | mmap.PROT_WRITE
 _MAP_FLAGS = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000
@@ -26,6 +32,16 @@ REFUSED_MAX = 1000
 asks for is granted in figures only (touching it traps), which ends the asking, and its instance is killed"""
 DYNAMIC_BYTES = 1 << 26
 """reserved for a memory that wasmtime asks for without a reservation of its own"""
+PAGE_BYTES = mmap.PAGESIZE
+IMAGES_MAX = 64
+"""more are not kept: each is a file descriptor and some pages"""
+_BLANK = bytes(PAGE_BYTES)
+_PAGEMAP = Path("/proc/self/pagemap")
+_ENTRY = Struct("<Q")
+_THERE = 62
+"""bits 62 and 63 of an entry: the page is in the swap, or in memory (kernel's Documentation, pagemap.rst)"""
+_PLACED = mmap.MAP_PRIVATE | 0x10 | 0x4000
+"""0x10 is MAP_FIXED on Linux"""
 
 
 class LinearMemory:
@@ -80,6 +96,94 @@ class MemoryOwner:
     def refused(self) -> int:
         """Growths that were refused."""
         return sum(memory.refused for memory in self.memories)
+
+
+class _Image(NamedTuple):
+    """``pages``: index -> what is in it, of those that aren't blank; the file has the same."""
+
+    file: int
+    pages: dict[int, bytes]
+
+
+class Images:
+    """Pages of one host's memories that are kept once. A guest sees nothing of it: what it reads is what was
+    there, and a page that it writes to becomes its own, by the kernel. Linux only; elsewhere, or where the
+    system refuses, memories stay as they are. What is alike after an instance has been configured, and isn't
+    written to in each call, is shared for good: of ``modbus-driver`` 2 pages of 8 (ARCHITECTURE.md, "Memory
+    of a device").
+
+    ``place``: mmap(address, bytes, protection, flags, file, offset); ``protect``: mprotect.
+    """
+
+    def __init__(self, place: Callable[..., int | None], protect: Callable[..., int]) -> None:
+        self._place, self._protect = place, protect
+        self._images: dict[tuple[str, int, int], _Image | None] = {}
+        """(component, size, addresses) -> what memories of that kind lie over; None: there was one so far"""
+        self._files: list[int] = []
+        self._refused = not (hasattr(os, "memfd_create") and _PAGEMAP.exists())
+        weakref.finalize(self, _close, self._files)
+
+    def share(self, of: str, address: int, size_bytes: int, mapped_bytes: int) -> int:
+        """Put a memory of the component ``of``, in which no guest code runs now, over the image of its kind;
+        returns how many of its pages are shared. The second of a kind makes the image: most components have
+        one instance."""
+        key = of, size_bytes, mapped_bytes
+        if self._refused:
+            return 0
+        if key not in self._images:
+            if len(self._images) < IMAGES_MAX:
+                self._images[key] = None
+            return 0
+        image = self._images[key]
+        try:
+            pages = _pages(address, size_bytes)
+            if image is None:
+                image = self._images[key] = self._image(pages, mapped_bytes)
+        except OSError:  # no such file system, no more files, another kernel: then nothing is shared
+            self._refused = True
+            return 0
+        own = {i: data for i, data in pages.items() if image.pages.get(i) != data}
+        own |= {i: _BLANK for i in image.pages if i not in pages}
+        placed = self._place(address, mapped_bytes, _PROT_NONE, _PLACED, image.file, 0) == address
+        if self._protect(address, size_bytes, _PROT_RW):
+            raise HostLimitError("this machine refused to give back a guest memory whose pages were shared")
+        if not placed:  # what was there is there still
+            self._refused = True
+            return 0
+        for i, data in own.items():
+            MEMORY[address + i * PAGE_BYTES : address + (i + 1) * PAGE_BYTES] = data
+        return len(image.pages) - sum(i in image.pages for i in own)
+
+    def _image(self, pages: dict[int, bytes], mapped_bytes: int) -> _Image:
+        file = os.memfd_create("twinloop-guest-memory", os.MFD_CLOEXEC)
+        self._files.append(file)
+        os.ftruncate(file, mapped_bytes)  # as long as its addresses: then no growth needs another mapping
+        for i, data in pages.items():
+            os.pwrite(file, data, i * PAGE_BYTES)
+        return _Image(file, pages)
+
+
+def _pages(address: int, size_bytes: int) -> dict[int, bytes]:
+    """Index -> what is in it, of the pages that aren't blank. Most were never written to, and the kernel says
+    which; it is asked by a file that is opened each time, because in a fork it is another one."""
+    with _PAGEMAP.open("rb", buffering=0) as table:
+        table.seek(address // PAGE_BYTES * _ENTRY.size)
+        entries = table.read(size_bytes // PAGE_BYTES * _ENTRY.size)
+    if len(entries) != size_bytes // PAGE_BYTES * _ENTRY.size:
+        raise OSError("the kernel told of fewer pages than there are")
+    found: dict[int, bytes] = {}
+    for i, (entry,) in enumerate(_ENTRY.iter_unpack(entries)):
+        if entry >> _THERE:
+            first = address + i * PAGE_BYTES
+            data = bytes(MEMORY[first : first + PAGE_BYTES])
+            if data != _BLANK:
+                found[i] = data
+    return found
+
+
+def _close(files: list[int]) -> None:
+    for file in files:
+        os.close(file)
 
 
 class MemoryCreator:

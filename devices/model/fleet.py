@@ -78,7 +78,7 @@ class Pass:
         blank = RegisterImage(model.points, model.constants, holes=model.holes)
         count = len(keys)
         rows = {table: np.tile(np.frombuffer(raw, np.uint8), (count, 1)) for table, raw in blank.raw.items()}
-        flat = {table: memoryview(matrix).cast("B") for table, matrix in rows.items() if matrix.size}
+        flat = {table: matrix.data.cast("B") for table, matrix in rows.items() if matrix.size}
         widths = {table: matrix.shape[1] for table, matrix in rows.items()}
         self.images = [
             _like(blank, model, {t: one[i * widths[t] : (i + 1) * widths[t]] for t, one in flat.items()})

@@ -20,9 +20,7 @@ class Layout:
 
     __slots__ = ("cells", "first", "length", "scaled_live", "unreadable", "unwritable")
 
-    def __init__(
-        self, points: tuple[Point, ...], constants: dict[tuple[str, int], int], holes: bool
-    ) -> None:
+    def __init__(self, points: tuple[Point, ...], constants: dict[tuple[str, int], int], holes: bool) -> None:
         self.first: dict[str, int] = {}
         self.length: dict[str, int] = {}
         spans = [(p.table, p.address, p.width) for p in points] + [

@@ -50,7 +50,8 @@ class RegisterImage:
         holes: bool = False,
         like: RegisterImage | None = None,
     ) -> None:
-        layout = self.layout = Layout(points, constants, holes) if like is None else like.layout
+        layout = Layout(points, constants, holes) if like is None else like.layout
+        self.layout: Layout = layout
         self._points = points
         length = layout.length
         self.bits: dict[str, np.ndarray[Any, Any]] = _NO_BITS

@@ -33,8 +33,8 @@ def derive(seed: int, name: str) -> int:
 
 
 class _Seed(ISeedSequence):
-    """A key on its way into a generator, which keeps the object that it was seeded from: numpy's own SeedSequence
-    weighs as much as the generator, so what is kept is this one, for all streams."""
+    """A key on its way into a generator, which keeps the object that it was seeded from: numpy's own
+    SeedSequence weighs as much as the generator, so what is kept is this one, for all streams."""
 
     def __init__(self) -> None:
         self.key = 0
