@@ -4,6 +4,8 @@ says what the items are.
 Belongs here: measuring. Never: bounds (ratios.py, tests/benchmarks/test_memory.py). To see the items (Linux):
 
     python -m benchmarks.memory [devices]
+    python -m benchmarks.memory --instances [count]     only driver instances, started and never called
+    python -m benchmarks.memory --objects [devices]     Python's objects by the file that made them
 
 Pages that several memories share count by their share (Pss), as the machine has them once. It is measured in
 a process of its own: one that has run something before has room left over, which would take some of it.
@@ -16,12 +18,14 @@ import gc
 import re
 import subprocess
 import sys
+import tracemalloc
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from benchmarks.hosts.cases import WASM
 from twinloop.components.host.engines import STACK_BYTES
 from twinloop.components.host.host import Host
 
@@ -30,6 +34,7 @@ ITEMS = (GUEST, STACKS, HEAP, REST)
 TABLES = "page tables"
 """of the kernel: they are in no process's resident memory"""
 ALIKE = "guest pages that are shared"
+FUEL = 1_000_000_000
 _MAPPING = re.compile(r"([0-9a-f]+)-([0-9a-f]+) \S+ \S+ \S+ \S+\s*(\S*)")
 
 
@@ -75,6 +80,26 @@ def of_one_device(count: int) -> dict[str, float]:
     _trim()
     after = items_kb(host)
     plant.world.close()
+    return _each(before, after, count)
+
+
+def of_one_instance(count: int) -> dict[str, float]:
+    """The same of a driver's instance that has been started and never called: no device, no gateway."""
+    host = Host(fibers=False)
+    driver = host.load(WASM / "modbus-driver.wasm", "driver")
+    linked = host.link(driver, ("fieldbus", "clock", "log"))
+    kept = [host.instantiate(linked, {}, FUEL)]
+    _trim()
+    before = items_kb(host)
+    kept += [host.instantiate(linked, {}, FUEL) for _ in range(count)]
+    _trim()
+    after = items_kb(host)
+    if any(instance.fault for instance in kept):
+        raise RuntimeError("an instance didn't start")
+    return _each(before, after, count)
+
+
+def _each(before: Counter[str], after: Counter[str], count: int) -> dict[str, float]:
     return {item: (after[item] - before[item]) / count for item in (*ITEMS, ALIKE, TABLES)}
 
 
@@ -90,6 +115,26 @@ def kb_each(count: int) -> float:
     command = [sys.executable, "-m", "benchmarks.memory", str(count)]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return float(told.splitlines()[-1].split()[0])
+
+
+def by_file(count: int) -> Counter[str]:
+    """Bytes of Python's objects that a device takes among ``count``, by the file whose line made them."""
+    from benchmarks.ratios import Plant
+
+    host = Host(fibers=False)
+    Plant(host, 10)
+    gc.collect()
+    tracemalloc.start()
+    plant = Plant(host, count)
+    gc.collect()
+    taken = tracemalloc.take_snapshot().statistics("filename")
+    tracemalloc.stop()
+    plant.world.close()
+    return Counter({_inside(one.traceback[0].filename): round(one.size / count) for one in taken})
+
+
+def _inside(path: str) -> str:
+    return path.rpartition("/twinloop/")[2] if "/twinloop/" in path else "/".join(path.split("/")[-2:])
 
 
 def reached(root: Any) -> Iterator[Any]:
@@ -116,14 +161,23 @@ def weight(root: Any) -> Counter[str]:
     return found
 
 
-def main(count: int) -> int:
+def main(asked: list[str]) -> int:
     """Measure and print; the exit code."""
-    kb = of_one_device(count)
+    alone, counts = "--instances" in asked, [int(one) for one in asked if one.isdecimal()]
+    count = counts[0] if counts else 5000
+    if "--objects" in asked:
+        files = by_file(count)
+        for path, size in files.most_common(40):
+            print(f"{size:6} B  {path}")
+        print(f"{sum(files.values()):6} B  a device")
+        return 0
+    kb = of_one_instance(count) if alone else of_one_device(count)
     for item, value in kb.items():
         print(f"{value:6.1f} KB  {item}")
-    print(f"{sum(kb[item] for item in ITEMS):.2f} KB a device: {' + '.join(ITEMS)}")
+    what = "an instance" if alone else "a device"
+    print(f"{sum(kb[item] for item in ITEMS):.2f} KB {what}: {' + '.join(ITEMS)}")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 5000))
+    sys.exit(main(sys.argv[1:]))
