@@ -11,7 +11,7 @@ static const int64_t NEVER_NS = INT64_C(1) << 62, EIGHT_S = 8000000000;
 
 static struct {
     PyObject *model, *rules, *adopt, *offer, *queue_full, *word, *passes, *transit, *leave, *retry, *attempt, *broken, *troubled,
-        *user_timeout_ns, *break_off, *env, *link, *offered, *lost;
+        *user_timeout_ns, *break_off, *env, *link, *offered, *lost, *pop;
 } names;
 
 /* ---- slots of Python's classes, read where they lie ---------------------------------------------- */
@@ -104,16 +104,10 @@ static void figures_dealloc(Figures *self) {
     Py_TYPE(self)->tp_free((PyObject *)self);
 }
 
-/* The next word of a stream of random ones: from its list, or asked for. */
+/* The next word of a stream of random ones: from its array, or asked for. */
 static bool word_of(PyObject *coin, PyObject *words, uint64_t *out) {
-    PyObject *word;
-    Py_ssize_t left = words != NULL && PyList_CheckExact(words) ? PyList_GET_SIZE(words) : 0;
-    if (left) {
-        word = Py_NewRef(PyList_GET_ITEM(words, left - 1));
-        if (PyList_SetSlice(words, left - 1, left, NULL) < 0)
-            Py_CLEAR(word);
-    } else
-        word = PyObject_CallMethodNoArgs(coin, names.word);
+    Py_ssize_t left = words == NULL ? 0 : PyObject_Length(words);
+    PyObject *word = left < 0 ? NULL : PyObject_CallMethodNoArgs(left ? words : coin, left ? names.pop : names.word);
     *out = word == NULL ? 0 : PyLong_AsUnsignedLongLong(word);
     Py_XDECREF(word);
     return !PyErr_Occurred();
@@ -684,7 +678,7 @@ int streams_part(PyObject *module) {
         {&names.queue_full, "_queue_full"}, {&names.word, "word"}, {&names.passes, "passes"}, {&names.transit, "transit"},
         {&names.leave, "leave"}, {&names.retry, "retry"}, {&names.attempt, "_attempt"}, {&names.broken, "broken"},
         {&names.troubled, "troubled"}, {&names.user_timeout_ns, "user_timeout_ns"}, {&names.break_off, "break_off"},
-        {&names.env, "env"}, {&names.link, "link"}, {&names.offered, "offered"}, {&names.lost, "lost"},
+        {&names.env, "env"}, {&names.link, "link"}, {&names.offered, "offered"}, {&names.lost, "lost"}, {&names.pop, "pop"},
     };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if ((*texts[i].to = PyUnicode_InternFromString(texts[i].name)) == NULL)

@@ -9,6 +9,7 @@ on moves no draw of another. A star: each device has a leg of its own to the gat
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -160,7 +161,6 @@ class Figures:
         "_rate_bps",
         "_span",
         "link",
-        "second",
         "stats",
     )
     link: Link
@@ -175,7 +175,7 @@ class Figures:
     _span: int
     _loss_coin: RandomStream
     _jitter_coin: RandomStream
-    _jitter_words: list[int]
+    _jitter_words: array[int]
 
     def _adopt(self, model: LinkModel) -> bool:
         """Another model from now on; is it plain?"""
@@ -230,7 +230,7 @@ else:
 class Way(_Figures):
     """One direction of a leg."""
 
-    __slots__ = ("_bad", "_coins", "_last_loss", "_name", "leg", "up", "via")
+    __slots__ = ("_bad", "_coins", "_last_loss", "leg", "second", "up", "via")
 
     def __init__(self, link: Link, leg: str, up: bool, via: str = "", second: bool = False) -> None:
         self.link, self.leg, self.up, self.via, self.second = link, leg, up, via, second

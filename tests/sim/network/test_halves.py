@@ -37,7 +37,7 @@ class Halves:
 
 def own(way: type) -> dict[str, Any]:
     """What a Way has beside its figures, for a class over others."""
-    slots = dict.fromkeys(("_bad", "_coins", "_last_loss", "_name", "leg", "up", "via"))
+    slots = dict.fromkeys(("_bad", "_coins", "_last_loss", "leg", "second", "up", "via"))
     return {name: found for name, found in vars(way).items() if name not in slots and name != "__doc__"}
 
 
