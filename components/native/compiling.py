@@ -32,6 +32,7 @@ MODULES = {
         "sim/native/engine.c",
         "sim/native/timeline.c",
         "sim/native/streams.c",
+        "sim/native/accounts.c",
         "sim/native/writing.c",
         "sim/native/engine.h",
     ),

@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from enum import StrEnum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from twinloop.components.native.choice import CHOICE
 from twinloop.devices.model.statuses import BAD
 from twinloop.sim.kernel.clock import NEVER_NS
 from twinloop.sim.kernel.invariants import InvariantError
@@ -163,7 +164,22 @@ BETTER = (End.MISSED, End.LOST, End.EVICTED, End.DROPPED, End.CACHED)
 later"""
 
 
-class Ledger:
+class Sums:
+    """Points that were due, are open, have ended: the loop looks at them after every event. The compiled part
+    (sim/native/accounts.c) has them by the same name."""
+
+    due: int
+    open: int
+    ended: int
+
+
+if TYPE_CHECKING or CHOICE.engine is None:
+    _Sums = Sums
+else:
+    _Sums = CHOICE.engine.Sums
+
+
+class Ledger(_Sums):
     """All rows of a run, folded into counters as they end. ``names`` are devices, ``points[d]`` device d's
     points."""
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import astuple, dataclass, replace
+from typing import TYPE_CHECKING
 
+from twinloop.components.native.choice import CHOICE
 from twinloop.sim.field.files import Files
 from twinloop.sim.machine.memories import Memories
 from twinloop.sim.model.boards import Board, Prices
@@ -62,59 +64,45 @@ class CpuProfile:
         ) // PS_PER_NS
 
 
-class Meter:
-    """What one component of a gateway has used: fuel, crossings, values, bytes, and the CPU time that
-    follows."""
+class Charges:
+    """What a component has used, and what that costs at the prices that hold. The compiled part
+    (sim/native/accounts.c) has it by the same name."""
 
     __slots__ = (
         "_call_prices",
-        "_fuel_full_ps",
-        "_fuel_priced",
-        "_fuel_spent_ps",
-        "_full_fuel_ps",
         "_prices",
+        "_rest_ps",
         "bytes",
         "calls",
         "cpu_ns",
         "exchanges",
-        "faults",
         "fuel",
         "imports",
-        "instantiate_ns",
-        "profile",
-        "spent_ps",
-        "start_fuel",
         "values",
     )
+    cpu_ns: int
+    """CPU time of all its calls, without instantiation, rounded down"""
+    _rest_ps: int
+    """what was rounded off: less than a nanosecond"""
+    fuel: int
+    calls: int
+    imports: int
+    exchanges: int
+    values: int
+    bytes: int
 
-    def __init__(self, profile: CpuProfile, full: CpuProfile | None = None) -> None:
-        self.fuel = self._fuel_priced = self._fuel_spent_ps = self._fuel_full_ps = 0
-        """units of fuel; how many of them, and what they have cost, is settled: prices were others then"""
-        self.profile, self._full_fuel_ps = profile, (full or profile).fuel_ps
-        self.reprice(profile, full)
-        self.calls = self.imports = self.exchanges = self.values = self.bytes = self.spent_ps = 0
-        self.start_fuel = self.instantiate_ns = 0
-        """of start code; CPU time of new instances, their start code's included"""
-        self.cpu_ns = 0
-        """CPU time of all its calls, without instantiation: ``spent_ps``, rounded down"""
-        self.faults: dict[str, int] = {}
-
-    def reprice(self, profile: CpuProfile, full: CpuProfile | None = None) -> None:
-        """Other prices from now on. ``full``: what they would be if the CPU weren't throttled; None: it
-        isn't."""
-        since = self.fuel - self._fuel_priced
-        self._fuel_spent_ps += since * self.profile.fuel_ps
-        self._fuel_full_ps += since * self._full_fuel_ps
-        self._fuel_priced = self.fuel
-        self.profile, self._full_fuel_ps = profile, (full or profile).fuel_ps
-        self._prices: tuple[int, int, int, int, int, int] = astuple(profile)
-        self._call_prices = profile.fuel_ps, profile.call_ps, profile.value_ps
+    def _price(
+        self, fuel_ps: int, call_ps: int, import_ps: int, exchange_ps: int, value_ps: int, byte_ps: int
+    ) -> None:
+        """From now on it costs that."""
+        self._prices = fuel_ps, call_ps, import_ps, exchange_ps, value_ps, byte_ps
+        self._call_prices = fuel_ps, call_ps, value_ps
 
     def charge(self, fuel: int, calls: int, imports: int, exchanges: int, values: int, count: int) -> int:
         """Account for one segment, ``count`` bytes carried; returns its time in ns (the carry keeps the sum
         exact)."""
         fuel_ps, call_ps, import_ps, exchange_ps, value_ps, byte_ps = self._prices
-        after = self.spent_ps + fuel * fuel_ps
+        after = self._rest_ps + fuel * fuel_ps
         self.fuel += fuel
         # most segments have two or three of these, and to ask costs a fifth of adding nothing
         if calls:
@@ -132,10 +120,10 @@ class Meter:
         if count:
             self.bytes += count
             after += count * byte_ps
-        self.spent_ps = after
-        before_ns = self.cpu_ns
-        after_ns = self.cpu_ns = after // PS_PER_NS
-        return after_ns - before_ns
+        time_ns = after // PS_PER_NS
+        self._rest_ps = after - time_ns * PS_PER_NS
+        self.cpu_ns += time_ns
+        return time_ns
 
     def charge_call(self, fuel: int, values: int) -> int:
         """``charge`` for one whole call that crossed nothing but its own lists: most transforms and policies,
@@ -144,10 +132,54 @@ class Meter:
         self.fuel += fuel
         self.calls += 1
         self.values += values
-        after = self.spent_ps = self.spent_ps + fuel * fuel_ps + call_ps + values * value_ps
-        before_ns = self.cpu_ns
-        after_ns = self.cpu_ns = after // PS_PER_NS
-        return after_ns - before_ns
+        after = self._rest_ps + fuel * fuel_ps + call_ps + values * value_ps
+        time_ns = after // PS_PER_NS
+        self._rest_ps = after - time_ns * PS_PER_NS
+        self.cpu_ns += time_ns
+        return time_ns
+
+
+if TYPE_CHECKING or CHOICE.engine is None:
+    _Charges = Charges
+else:
+    _Charges = CHOICE.engine.Charges
+
+
+class Meter(_Charges):
+    """What one component of a gateway has used: fuel, crossings, values, bytes, and the CPU time that
+    follows."""
+
+    __slots__ = (
+        "_fuel_full_ps",
+        "_fuel_priced",
+        "_fuel_spent_ps",
+        "_full_fuel_ps",
+        "faults",
+        "instantiate_ns",
+        "profile",
+        "start_fuel",
+    )
+
+    def __init__(self, profile: CpuProfile, full: CpuProfile | None = None) -> None:
+        self.fuel = self._fuel_priced = self._fuel_spent_ps = self._fuel_full_ps = 0
+        """units of fuel; how many of them, and what they have cost, is settled: prices were others then"""
+        self.profile, self._full_fuel_ps = profile, (full or profile).fuel_ps
+        self.reprice(profile, full)
+        self.calls = self.imports = self.exchanges = self.values = self.bytes = 0
+        self.start_fuel = self.instantiate_ns = 0
+        """of start code; CPU time of new instances, their start code's included"""
+        self.cpu_ns = self._rest_ps = 0
+        self.faults: dict[str, int] = {}
+
+    def reprice(self, profile: CpuProfile, full: CpuProfile | None = None) -> None:
+        """Other prices from now on. ``full``: what they would be if the CPU weren't throttled; None: it
+        isn't."""
+        since = self.fuel - self._fuel_priced
+        self._fuel_spent_ps += since * self.profile.fuel_ps
+        self._fuel_full_ps += since * self._full_fuel_ps
+        self._fuel_priced = self.fuel
+        self.profile, self._full_fuel_ps = profile, (full or profile).fuel_ps
+        self._price(*astuple(profile))
 
     def charge_start(
         self, fuel: int, calls: int, imports: int, exchanges: int, values: int, count: int
@@ -157,6 +189,11 @@ class Meter:
         time_ns = self.profile.cpu_ns(fuel, calls, imports, exchanges, values, count)
         self.instantiate_ns += time_ns
         return time_ns
+
+    @property
+    def spent_ps(self) -> int:
+        """CPU time of all its calls, without instantiation, in picoseconds."""
+        return self.cpu_ns * PS_PER_NS + self._rest_ps
 
     @property
     def fuel_ns(self) -> int:

@@ -49,9 +49,13 @@ extern PyTypeObject SegmentType;
 /* A segment is due; false with an exception set. */
 bool segment_happens(PyObject *segment);
 
+typedef struct { PyObject_HEAD long long due, open, ended; } Sums; /* of a ledger */
+extern PyTypeObject SumsType;
+
 /* What each part adds to the module; 0 or -1. */
 int timeline_part(PyObject *module);
 int writing_part(PyObject *module);
 int streams_part(PyObject *module);
+int accounts_part(PyObject *module);
 
 #endif

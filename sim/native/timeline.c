@@ -533,7 +533,10 @@ static bool count_of(PyObject *ledger, PyObject *name, int64_t *out) {
 
 static bool balances(PyObject *ledger) {
     int64_t due, open, ended;
-    if (!count_of(ledger, names.due, &due) || !count_of(ledger, names.open, &open) || !count_of(ledger, names.ended, &ended))
+    if (PyObject_TypeCheck(ledger, &SumsType)) {
+        const Sums *sums = (Sums *)ledger;
+        due = sums->due, open = sums->open, ended = sums->ended;
+    } else if (!count_of(ledger, names.due, &due) || !count_of(ledger, names.open, &open) || !count_of(ledger, names.ended, &ended))
         return false;
     if (due == open + ended)
         return true;

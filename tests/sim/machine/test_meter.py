@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from twinloop.sim.machine.budget import CpuProfile, Meter
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.components.ways import compiled_part
+from twinloop.sim.machine.budget import Charges, CpuProfile, Meter
 
 PROFILE = CpuProfile(
     fuel_ps=700, call_ps=50_000, import_ps=9_001, exchange_ps=1_003, value_ps=333, byte_ps=17
@@ -35,3 +40,47 @@ def test_a_whole_call_is_charged_as_the_segment_that_it_is() -> None:
     whole.reprice(slower)
     general.reprice(slower)
     assert whole.charge_call(100, 9) == general.charge(100, 1, 0, 0, 9, 0)
+
+
+# ---- the compiled part ---------------------------------------------------------------------------
+counts = st.integers(0, 1 << 33)
+segments = st.one_of(
+    st.tuples(*[counts] * 6),
+    st.tuples(counts, counts),
+    st.tuples(st.just("prices"), *[st.integers(0, 1 << 24)] * 6),
+)
+NAMES = "fuel", "calls", "imports", "exchanges", "values", "bytes", "cpu_ns", "_rest_ps"
+
+
+@given(st.lists(segments, max_size=12))
+def test_c_charges_the_same(segments: list[tuple[int, ...]]) -> None:
+    both = Charges(), compiled_part().engine.Charges()
+    for one in both:
+        one._price(7, 11, 13, 17, 19, 23)
+        for name in NAMES:
+            setattr(one, name, 0)
+    for segment in segments:
+        if segment[0] == "prices":
+            took = [one._price(*segment[1:]) for one in both]
+        elif len(segment) == 6:
+            took = [one.charge(*segment) for one in both]
+        else:
+            took = [one.charge_call(*segment) for one in both]
+        assert took[0] == took[1]
+        assert [getattr(both[0], name) for name in NAMES] == [getattr(both[1], name) for name in NAMES]
+
+
+def test_what_no_segment_can_be_is_an_error_in_c() -> None:
+    charges = compiled_part().engine.Charges()
+    charges._price(*[1 << 40] * 6)
+    for given_, error in (
+        ((1,), TypeError),
+        ((1, -1), ValueError),
+        ((1.5, 1), TypeError),
+        ((1 << 30, 0), OverflowError),
+    ):
+        with pytest.raises(error):
+            charges.charge_call(*given_)
+    with pytest.raises(OverflowError):
+        charges.charge(0, 0, 0, 0, 0, 1 << 62)
+    assert [getattr(charges, name) for name in NAMES] == [0] * 8, "nothing of it is kept"
