@@ -1,6 +1,7 @@
 """Whether the generated step of a device pays: against one call for each point's signal and register.
 
-Belongs here: that one row. Never: a fleet's step, which is one numpy pass (devices/model/fleet.py).
+Belongs here: that one row. Never: a fleet's step, which is one numpy pass (devices/model/fleet.py); a step in
+C, which nobody doubts.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from twinloop.devices.catalogue.catalog import model as device_model
 from twinloop.devices.model.device import Device
 from twinloop.devices.model.registers import RegisterImage
 from twinloop.devices.model.signal import mixed
+from twinloop.devices.model.stepper import TAKEN, take
 
 STEPS = 5000
 KEY = 123
@@ -18,8 +20,10 @@ KEY = 123
 
 def closures_to_generated() -> tuple[float, float]:
     """(µs of a step by closures, µs of a generated one), of a press sensor's ten points, in CPU time."""
-    model = device_model("press-sensor")
+    model, signals = device_model("press-sensor"), TAKEN.signals
+    take(None)
     device = Device(model, "presses/1", 1, KEY)
+    take(signals)
     image = RegisterImage(model.points, model.constants)
     moving = [
         (i, point.signal.build(mixed(KEY, i))) for i, point in enumerate(model.points) if not point.writable

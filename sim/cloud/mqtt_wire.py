@@ -9,8 +9,10 @@ checked where they arrive, and a difference is an InvariantError.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
+from twinloop.components.native.choice import CHOICE
 from twinloop.devices.mqtt.packet import (
     Connack,
     Connect,
@@ -59,7 +61,7 @@ def puback(packet: int) -> bytes:
     return b"\x40\x02" + packet.to_bytes(2, "big")
 
 
-def sample(message: Message, packet: int) -> bytes:
+def plain_sample(message: Message, packet: int) -> bytes:
     """A message with samples, QoS 1; ``publish_bytes`` written out for the usual length."""
     topic, body = message.topic, message.body
     size = len(topic) + len(body) + 4
@@ -76,7 +78,7 @@ def sample(message: Message, packet: int) -> bytes:
     )
 
 
-def take_sample(data: bytes, message: Message) -> int:
+def plain_take_sample(data: bytes, message: Message) -> int:
     """At the cloud: the packet identifier; raises InvariantError when the bytes aren't that message's."""
     topic, body = message.topic, message.body
     at = 5 + len(topic)  # where the packet identifier is, behind a length of two bytes
@@ -92,6 +94,26 @@ def take_sample(data: bytes, message: Message) -> int:
             f"the PUBLISH of device {message.device} k={message.k} doesn't say what was sent"
         )
     return parts[1]
+
+
+def compiled(engine: Any) -> tuple[Callable[[Message, int], bytes], Callable[[bytes, Message], int]]:
+    """The two of a compiled module (sim/native/writing.c), which leaves unusual lengths, and what isn't that
+    message's, to Python."""
+    made, taken = engine.sample, engine.take_sample
+
+    def sample(message: Message, packet: int) -> bytes:
+        found: bytes | None = made(message.topic, message.body, packet)
+        return plain_sample(message, packet) if found is None else found
+
+    def take_sample(data: bytes, message: Message) -> int:
+        found: int | None = taken(data, message.topic, message.body)
+        return plain_take_sample(data, message) if found is None else found
+
+    return sample, take_sample
+
+
+sample, take_sample = (plain_sample, plain_take_sample) if CHOICE.engine is None else compiled(CHOICE.engine)
+"""those of this process"""
 
 
 def _payload(thing: Any) -> tuple[str, bytes, int]:

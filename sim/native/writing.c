@@ -1,6 +1,7 @@
-/* Text of the hot path: the trace's lines and a message's body, digit by digit.
+/* Bytes of the hot path: the trace's lines, a message's body, digit by digit, and its packet.
  *
- * Belongs here: what sim/kernel/trace.py (lines) and sim/cloud/messages.py (Body) make in Python, byte for byte
+ * Belongs here: what sim/kernel/trace.py (lines), sim/cloud/messages.py (Body) and sim/cloud/mqtt_wire.py (sample,
+ * take_sample) make in Python, byte for byte
  * (tests/sim/native compares them). Never: what is rare: repr does that, or the twin. */
 #include "engine.h"
 #include <math.h>
@@ -316,7 +317,64 @@ static PyTypeObject AllWellType = {
     .tp_methods = well_methods,
 };
 
+/* ---- packets ----------------------------------------------------------------------------------- */
+enum { PUBLISH_QOS_1 = 0x32, HEAD_BYTES = 5, PACKET_BYTES = 2 };
+
+/* The head of a PUBLISH whose length takes two bytes; false for any other. */
+static bool head_of(Py_ssize_t topic, Py_ssize_t body, unsigned char *head) {
+    Py_ssize_t size = topic + body + 4;
+    if (size <= 127 || size >= 16384)
+        return false;
+    head[0] = PUBLISH_QOS_1;
+    head[1] = (unsigned char)((size & 0x7F) | 0x80), head[2] = (unsigned char)(size >> 7);
+    head[3] = (unsigned char)(topic >> 8), head[4] = (unsigned char)(topic & 0xFF);
+    return true;
+}
+
+static PyObject *sample(PyObject *module, PyObject *const *given, Py_ssize_t count) {
+    if (count != 3 || !PyBytes_Check(given[0]) || !PyBytes_Check(given[1])) {
+        PyErr_SetString(PyExc_TypeError, "sample takes a topic, a body and a packet's identifier");
+        return NULL;
+    }
+    long packet = PyLong_AsLong(given[2]);
+    if (packet < 0 || packet > 0xFFFF) {
+        if (!PyErr_Occurred())
+            PyErr_SetString(PyExc_OverflowError, "an identifier has two bytes");
+        return NULL;
+    }
+    unsigned char head[HEAD_BYTES];
+    Py_ssize_t topic = PyBytes_GET_SIZE(given[0]), body = PyBytes_GET_SIZE(given[1]);
+    if (!head_of(topic, body, head))
+        Py_RETURN_NONE;
+    PyObject *found = PyBytes_FromStringAndSize(NULL, HEAD_BYTES + topic + PACKET_BYTES + body);
+    if (found == NULL)
+        return NULL;
+    char *at = PyBytes_AS_STRING(found);
+    memcpy(at, head, HEAD_BYTES);
+    memcpy(at + HEAD_BYTES, PyBytes_AS_STRING(given[0]), (size_t)topic);
+    at[HEAD_BYTES + topic] = (char)(packet >> 8), at[HEAD_BYTES + topic + 1] = (char)(packet & 0xFF);
+    memcpy(at + HEAD_BYTES + topic + PACKET_BYTES, PyBytes_AS_STRING(given[1]), (size_t)body);
+    return found;
+}
+
+static PyObject *take_sample(PyObject *module, PyObject *const *given, Py_ssize_t count) {
+    if (count != 3 || !PyBytes_Check(given[0]) || !PyBytes_Check(given[1]) || !PyBytes_Check(given[2])) {
+        PyErr_SetString(PyExc_TypeError, "take_sample takes bytes, a topic and a body");
+        return NULL;
+    }
+    unsigned char head[HEAD_BYTES];
+    Py_ssize_t topic = PyBytes_GET_SIZE(given[1]), body = PyBytes_GET_SIZE(given[2]);
+    const unsigned char *at = (const unsigned char *)PyBytes_AS_STRING(given[0]);
+    if (!head_of(topic, body, head) || PyBytes_GET_SIZE(given[0]) != HEAD_BYTES + topic + PACKET_BYTES + body ||
+        memcmp(at, head, HEAD_BYTES) || memcmp(at + HEAD_BYTES, PyBytes_AS_STRING(given[1]), (size_t)topic) ||
+        memcmp(at + HEAD_BYTES + topic + PACKET_BYTES, PyBytes_AS_STRING(given[2]), (size_t)body))
+        Py_RETURN_NONE;
+    return PyLong_FromLong(at[HEAD_BYTES + topic] << 8 | at[HEAD_BYTES + topic + 1]);
+}
+
 static PyMethodDef functions[] = {
+    {"sample", (PyCFunction)(void (*)(void))sample, METH_FASTCALL, "A PUBLISH with QoS 1 of the usual length; else None."},
+    {"take_sample", (PyCFunction)(void (*)(void))take_sample, METH_FASTCALL, "The identifier of the packet that says just that; None for any other."},
     {"lines", lines, METH_O, "Records as the trace's digest has them."},
     {"real", real, METH_O, "repr of a finite float."},
     {NULL},

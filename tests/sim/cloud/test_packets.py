@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from amqtt.mqtt.publish import PublishPacket
 
+from tests.components.ways import compiled_part
 from tests.devices.mqtt.test_mqtt_packet import by_amqtt
 from tests.plants import paired, plant, run, upgradable
 from tests.sim.test_world import conserved
@@ -39,13 +40,21 @@ def message(body: bytes = b'{"device":"presses/1"}') -> Message:
     return Message(Row(0, 3, 0, 1, S), 1, 1, b"twinloop/presses/1", body)
 
 
+@pytest.fixture(params=["pure", "compiled"])
+def way(request: pytest.FixtureRequest) -> tuple[Any, Any]:
+    """(sample, take_sample) of each of the two."""
+    if request.param == "pure":
+        return packets.plain_sample, packets.plain_take_sample
+    return packets.compiled(compiled_part().engine)
+
+
 @pytest.mark.parametrize("size", [1, 20, 90, 91, 92, 100, 5000, 16_350, 16_360, 16_370, 60_000])
-def test_a_sample_is_a_publish_of_the_size_that_was_foreseen(size: int) -> None:
-    one = message(b"x" * size)
-    data = packets.sample(one, 77)
+def test_a_sample_is_a_publish_of_the_size_that_was_foreseen(size: int, way: tuple[Any, Any]) -> None:
+    one, (sample, take_sample) = message(b"x" * size), way
+    data = sample(one, 77)
     assert PacketReader().feed(data) == [Publish("twinloop/presses/1", one.body, 1, packet=77)]
     assert one.size_bytes == len(data) + TLS_RECORD_BYTES
-    assert packets.take_sample(data, one) == 77
+    assert take_sample(data, one) == 77
     assert publish_parts(data) == (b"twinloop/presses/1", 77, one.body)
     theirs = by_amqtt(PublishPacket, data)
     assert (theirs.topic_name, bytes(theirs.data), theirs.packet_id, theirs.qos) == (
@@ -56,15 +65,31 @@ def test_a_sample_is_a_publish_of_the_size_that_was_foreseen(size: int) -> None:
     )
 
 
+def test_what_is_no_packet_is_an_error_in_c() -> None:
+    engine = compiled_part().engine
+    for call in (
+        lambda: engine.sample(b"t", b"b"),
+        lambda: engine.sample("t", b"b", 1),
+        lambda: engine.take_sample(b"", b"", ""),
+    ):
+        with pytest.raises(TypeError):
+            call()
+    for packet in (-1, 1 << 16):
+        with pytest.raises(OverflowError):
+            engine.sample(b"t", b"b" * 200, packet)
+
+
 def test_an_acknowledgement_is_one() -> None:
     assert packets.puback(0x1234) == encode(Puback(0x1234))
 
 
-def test_bytes_that_say_something_else_are_noticed() -> None:
-    one = message()
-    data = packets.sample(one, 1)
+@pytest.mark.parametrize("size", [22, 300])
+def test_bytes_that_say_something_else_are_noticed(size: int, way: tuple[Any, Any]) -> None:
+    one, (sample, take_sample) = message(b"x" * size), way
+    data = sample(one, 1)
     for spoilt in (
         data[:-1],
+        data[:-1] + b"y",
         data + b"x",
         data.replace(b"presses/1", b"presses/2"),
         b"\x30" + data[1:],
@@ -73,7 +98,7 @@ def test_bytes_that_say_something_else_are_noticed() -> None:
         data[:3],
     ):
         with pytest.raises(InvariantError, match="doesn't say what was sent"):
-            packets.take_sample(spoilt, one)
+            take_sample(spoilt, one)
     command = Command(4, 0, 9, 7.5, 0)
     with pytest.raises(InvariantError, match="doesn't say what was sent"):
         packets.take(packets.publish(Command(4, 0, 9, 7.6, 0), 1), command)
