@@ -235,6 +235,17 @@ static bool close_steps(Task *self) {
     return found != NULL;
 }
 
+/* The instant that comes after so many ns; false with an exception set. */
+static bool from_now(Timeline *env, int64_t in_ns, int64_t *at_ns) {
+    int64_t now = now_of(env);
+    if (now == -1 && PyErr_Occurred())
+        return false;
+    if (!__builtin_add_overflow(now, in_ns, at_ns))
+        return true;
+    PyErr_SetString(PyExc_OverflowError, "an instant beyond 64 bits");
+    return false;
+}
+
 static void nobody_runs(Timeline *env) { Py_XSETREF(env->running, Py_NewRef(Py_None)); }
 
 /* Run to the next wait; false with an exception set. */
@@ -263,8 +274,9 @@ static bool task_runs(Task *self, PyObject *value) {
             if (true_of(self->done))
                 fine = close_steps(self); /* it was stopped from within */
             else {
-                int64_t now = now_of(env), in_ns = PyLong_AsLongLong(wanted);
-                fine = !((now == -1 || in_ns == -1) && PyErr_Occurred()) && put_at(env, now + in_ns, NORMAL, (PyObject *)self) == 0;
+                int64_t in_ns = PyLong_AsLongLong(wanted), at_ns;
+                fine = !(in_ns == -1 && PyErr_Occurred()) && from_now(env, in_ns, &at_ns) &&
+                       put_at(env, at_ns, NORMAL, (PyObject *)self) == 0;
             }
             Py_DECREF(wanted);
             break;
@@ -613,18 +625,15 @@ static PyObject *timeline_call_at(Timeline *self, PyObject *const *given, Py_ssi
 }
 
 static PyObject *timeline_call_in(Timeline *self, PyObject *const *given, Py_ssize_t count) {
-    int64_t delay_ns, now;
+    int64_t delay_ns, at_ns;
     if (count < 2) {
         PyErr_SetString(PyExc_TypeError, "call_in takes a delay and what to call");
         return NULL;
     }
-    if (!ns_of(given[0], &delay_ns))
-        return NULL;
-    now = now_of(self);
-    if (now == -1 && PyErr_Occurred())
+    if (!ns_of(given[0], &delay_ns) || !from_now(self, delay_ns, &at_ns))
         return NULL;
     Timer *timer = timer_made(given[1], given + 2, count - 2);
-    if (timer != NULL && put_at(self, now + delay_ns, NORMAL, (PyObject *)timer) < 0)
+    if (timer != NULL && put_at(self, at_ns, NORMAL, (PyObject *)timer) < 0)
         Py_CLEAR(timer);
     return (PyObject *)timer;
 }

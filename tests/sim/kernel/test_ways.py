@@ -309,11 +309,21 @@ def test_wrong_arguments_are_errors_in_c() -> None:
             call()
     with pytest.raises(OverflowError):
         env.call_at(1 << 63, len)
+    env.now = 5
+    with pytest.raises(OverflowError, match="beyond 64 bits"):
+        env.call_in((1 << 63) - 5, len)
     with pytest.raises(AttributeError):
         way.Task(env, 5)
     with pytest.raises(AttributeError):
         env._queue = [1]
     assert env.next_ns is None
+
+    def steps() -> Any:
+        yield (1 << 63) - 1
+
+    way.Task(env, steps())
+    with pytest.raises(OverflowError, match="beyond 64 bits"):
+        env.step()
 
 
 # ---- lines ---------------------------------------------------------------------------------------
