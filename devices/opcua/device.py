@@ -30,6 +30,7 @@ from twinloop.devices.opcua.faults import ORDER, SPOIL, is_fault, renumbered, se
 from twinloop.devices.opcua.items import LOOKING, WATCHED, Items
 from twinloop.devices.opcua.limits import OPERATIONS_MAX, bound_operations, limit_strangers
 from twinloop.devices.opcua.server import NAMESPACE, LeanInternalServer, StandardSpace
+from twinloop.devices.opcua.shown import KINDS, DateTimes, Shown, data_value, variant_of
 
 S = 1_000_000_000
 PORT = 4840
@@ -45,8 +46,6 @@ _AT_REST = {
     "i=2994": ua.Variant(False, ua.VariantType.Boolean),
 }
 """SecondsTillShutdown, ShutdownReason, Auditing, which asyncua leaves without a value; StartTime is i=2257"""
-_TICKS_1970 = 116_444_736_000_000_000
-"""100 ns from 1601, where OPC UA's DateTime begins, to 1970"""
 UNSAID_MAX = 1000
 """channels of one server of which it is known how many chunks were never sent: of more, the oldest is
 forgotten"""
@@ -80,24 +79,6 @@ class _Counted:
         """task -> values of the point in the answer that it is about to write"""
 
 
-class _DateTimes:
-    """Instants of the timeline as DateTimes; ``epoch_ns``: ns since 1970 at its 0."""
-
-    __slots__ = ("_epoch_ns", "_last")
-
-    def __init__(self, epoch_ns: int) -> None:
-        self._epoch_ns = epoch_ns
-        self._last: dict[int, Any] = {}
-
-    def of(self, at_ns: int) -> Any:
-        """The DateTime of an instant."""
-        if at_ns not in self._last:  # the nodes of one request are told of the same two
-            if len(self._last) > 1:
-                self._last.clear()
-            self._last[at_ns] = ua.win_epoch_to_datetime((self._epoch_ns + at_ns) // 1000 * 10 + _TICKS_1970)
-        return self._last[at_ns]
-
-
 class OpcUaServer:
     """One device's server. ``now``: the timeline's ns; ``epoch_ns``: ns since 1970 at its 0. ``start`` it,
     then it has a listener.
@@ -111,7 +92,7 @@ class OpcUaServer:
         self.listens_at = (host_of(device.name), PORT)
         """(host, port); change it before ``start``"""
         self._now = now
-        self._times = _DateTimes(epoch_ns)
+        self._times = DateTimes(epoch_ns)
         self._server = Server(iserver=LeanInternalServer(standard))
         self._index: dict[Any, int] = {}
         self._told_by_us: dict[Any, Callable[[Any, Any], ua.DataValue]] = {}
@@ -156,10 +137,12 @@ class OpcUaServer:
         else:
             await self._make_nodes()
         space = server.iserver.aspace
+        look = self._look
         for index, point in enumerate(model.points):
             identity = ua.NodeId.from_string(node_id(point))
             self._index[identity] = index
-            if space.set_attribute_value_callback(identity, _VALUE, self._read).value:
+            shown = Shown(index, KINDS[self.image.types[index]], look, self._times)
+            if space.set_attribute_value_callback(identity, _VALUE, shown).value:
                 raise ValueError(f"{model.name}: the server has no node {node_id(point)}")
         self._told_by_us[_CURRENT_TIME] = self._clock
         space.set_attribute_value_callback(_CURRENT_TIME, _VALUE, self._clock)
@@ -213,42 +196,33 @@ class OpcUaServer:
             ua.NodeId(ua.String(model.name), ua.Int16(namespace)), f"{namespace}:{self.device.name}"
         )
         for index, point in enumerate(model.points):
-            kind = getattr(ua.VariantType, self.image.types[index])
+            kind = KINDS[self.image.types[index]]
             node = await folder.add_variable(
                 ua.NodeId.from_string(node_id(point)),
                 f"{namespace}:{point.name}",
-                self._variant(index, 0.0),
-                kind,
+                variant_of(kind, 0.0),
+                kind.type,
             )
             if point.writable:
                 await node.set_writable()
 
     # ---- nodes -----------------------------------------------------------------------------------
-    def _variant(self, index: int, value: float) -> ua.Variant:
-        name = self.image.types[index]
-        kind = getattr(ua.VariantType, name)
-        return ua.Variant(
-            value if name in ("Float", "Double") else value != 0.0 if name == "Boolean" else int(value), kind
-        )
-
-    def _read(self, identity: Any, attribute: Any) -> ua.DataValue:
+    def _look(self, index: int) -> tuple[NodeValue, int]:
+        """What a point's node tells now, and when that is; whoever counts looks knows of it."""
         now_ns = self._now()
-        index = self._index[identity]
         told = self.image.read(index, now_ns)
-        value, status, source_ns = told
         self._looked += 1
         self.looks.append((self._looked, index, told))
         if self.on_look is not None:
             self.on_look(index, told)
         if index == self._counted.index and not LOOKING.get():
-            self._carry([value])
-        variant = ua.Variant(None, ua.VariantType.Null) if status >> 31 else self._variant(index, value)
-        return ua.DataValue(
-            variant,
-            ua.StatusCode(ua.UInt32(status)),
-            SourceTimestamp=self._times.of(source_ns),
-            ServerTimestamp=self._times.of(now_ns),
-        )
+            self._carry([told.value])
+        return told, now_ns
+
+    def _read(self, identity: Any, attribute: Any) -> ua.DataValue:
+        index = self._index[identity]
+        told, now_ns = self._look(index)
+        return data_value(KINDS[self.image.types[index]], told, now_ns, self._times)
 
     def _clock(self, identity: Any, attribute: Any) -> ua.DataValue:
         """The server's CurrentTime (OPC 10000-5 section 6.3.2): its timeline's."""

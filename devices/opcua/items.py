@@ -43,23 +43,24 @@ OVERFLOW = 0x480
 
 _TIMES_INVALID = 0x802B0000
 """BadTimestampsToReturnInvalid"""
-_SOURCE, _SERVER, _BOTH, _NEITHER = range(4)
+SOURCE, SERVER, BOTH, NEITHER = range(4)
+"""TimestampsToReturn (OPC 10000-4 section 7.40)"""
 
 
 def with_times(value: Any, wanted: int) -> Any:
     """A value with the timestamps that were asked for (OPC 10000-4 section 7.40): itself, or a copy."""
-    if wanted == _BOTH or value is None:
+    if wanted == BOTH or value is None:
         return value
-    source = value.SourceTimestamp if wanted == _SOURCE else None
+    source = value.SourceTimestamp if wanted == SOURCE else None
     return replace(
-        value, SourceTimestamp=source, ServerTimestamp=value.ServerTimestamp if wanted == _SERVER else None
+        value, SourceTimestamp=source, ServerTimestamp=value.ServerTimestamp if wanted == SERVER else None
     )
 
 
 def require_times(wanted: Any) -> int:
     """Which timestamps are asked for; raises asyncua's ServiceError for what the standard doesn't know."""
     number = int(wanted)
-    if number not in (_SOURCE, _SERVER, _BOTH, _NEITHER):
+    if number not in (SOURCE, SERVER, BOTH, NEITHER):
         raise ServiceError(_TIMES_INVALID)
     return number
 
@@ -87,7 +88,7 @@ class Items(MonitoredItemService):
 
     def __init__(self, isub: Any, aspace: Any) -> None:
         super().__init__(isub, aspace)
-        self._times = _BOTH
+        self._times = BOTH
         told = isub.pub_result_callback
 
         async def published(result: Any, *more: Any, **named: Any) -> Any:

@@ -19,7 +19,6 @@ from asyncua import ua
 from asyncua.crypto.permission_rules import UserRole
 from asyncua.server.address_space import (
     AddressSpace,
-    AttributeService,
     AttributeValue,
     NodeData,
     NodeManagementService,
@@ -29,7 +28,8 @@ from asyncua.server.internal_session import InternalSession
 from asyncua.server.server import Server
 from asyncua.server.standard_address_space import standard_address_space
 
-from twinloop.devices.opcua.items import install, require_times, with_times
+from twinloop.devices.opcua import items, reading
+from twinloop.devices.opcua.items import require_times, with_times
 
 _VALUE: Any = getattr(ua, "AttributeIds").Value  # noqa: B009  # asyncua exports it without saying so
 _ACCESS_LEVEL: Any = getattr(ua, "AttributeIds").AccessLevel  # noqa: B009
@@ -87,6 +87,11 @@ class NodeOverlay(MutableMapping[Any, NodeData]):
             mine = self._own[key] = _copy(self._standard[key])
         return mine
 
+    def get(self, key: Any, default: Any = None) -> Any:
+        """A node of its own at once; else as any mapping."""
+        mine = self._own.get(key)
+        return super().get(key, default) if mine is None else mine
+
     def __setitem__(self, key: Any, node: NodeData) -> None:
         self._own[key] = node
         self._gone.pop(key, None)
@@ -135,7 +140,8 @@ DEVIATIONS = (
 )
 """where these servers answer otherwise than asyncua 2.1.0 (OPC 10000-4 section 5.11.4.4), which is otherwise
 taken as it is; each has a test"""
-install()
+items.install()
+reading.install()
 _NODE_UNKNOWN, _NOT_WRITABLE = 0x80340000, 0x803B0000
 _WRITE_NOT_SUPPORTED, _RANGE_INVALID, _RANGE_NO_DATA = 0x80730000, 0x80360000, 0x80370000
 _RANGE = re.compile(r"([0-9]{1,10})(?::([0-9]{1,10}))?")
@@ -162,7 +168,7 @@ def _ranged(value: Any, index_range: str | None) -> Any:
     return replace(value, Value=ua.Variant(part, value.Value.VariantType))
 
 
-class _Attributes(AttributeService):
+class _Attributes(reading.Served):
     """The attribute service with DEVIATIONS."""
 
     def read(self, params: Any) -> list[Any]:
