@@ -24,7 +24,6 @@ from asyncua.server import binary_server_asyncio
 from asyncua.server.address_space import AttributeService
 from asyncua.server.uaprocessor import UaProcessor
 from asyncua.ua.ua_binary import struct_from_binary, struct_to_binary
-from asyncua.ua.uaerrors import UaError
 
 from twinloop.devices.opcua.items import BOTH, NEITHER, SERVER, SOURCE, with_times
 from twinloop.devices.opcua.shown import Shown, Unpackable
@@ -76,6 +75,14 @@ def plain(parameters: bytes) -> _Plain | None:
     if wanted not in (SOURCE, SERVER, BOTH, NEITHER) or any(one.IndexRange for one in found.NodesToRead):
         return None
     return _Plain(wanted, tuple((one.NodeId, one.AttributeId) for one in found.NodesToRead))
+
+
+def _written(value: Any) -> bytes:
+    """By asyncua; raises Unpackable, whatever it is that can't be written."""
+    try:
+        return struct_to_binary(value)
+    except Exception as failure:
+        raise Unpackable(repr(value)[:200]) from failure
 
 
 class Served(AttributeService):
@@ -178,13 +185,13 @@ class Processor(UaProcessor):
         for identity, attribute in asked.nodes:
             node = nodes.get(identity)
             held = None if node is None else node.attributes.get(attribute)
+            told = None if held is None else held.value_callback
             try:
-                if held is not None and type(held.value_callback) is Shown:
-                    out.append(held.value_callback.packed(wanted))
+                if type(told) is Shown:
+                    out.append(told.packed(wanted))
                 else:
-                    value = with_times(space.read_attribute_value(identity, attribute), wanted)
-                    out.append(struct_to_binary(value))
-            except (Unpackable, UaError) as failure:
+                    out.append(_written(with_times(space.read_attribute_value(identity, attribute), wanted)))
+            except Unpackable as failure:
                 trouble = trouble or failure
         if trouble is not None:
             raise trouble
