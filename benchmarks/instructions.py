@@ -10,6 +10,7 @@ differ by some thousandths.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import platform
@@ -18,7 +19,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from benchmarks import once
@@ -33,6 +34,7 @@ KINDS = {
 WARM_S, BEFORE, COUNTED = 45, 20, 30
 """simulated seconds until all is warm; shares of a second each before the count, and in it"""
 WITHIN_S = 600
+MODULE = "benchmarks.instructions"
 
 
 def inside(kind: str) -> None:
@@ -44,10 +46,8 @@ def inside(kind: str) -> None:
         gc.freeze()
         gc.set_threshold(1_000_000, 50, 100)
         _shares(run, BEFORE)
-        _control("-i", "on")
-        polls = _shares(run, COUNTED)
-        _control("-i", "off")
-        _control("-d")
+        with counting():
+            polls = _shares(run, COUNTED)
         print(polls, flush=True)
         os._exit(0)  # the end of the process isn't counted
 
@@ -56,19 +56,29 @@ def _shares(run: Callable[[], int], count: int) -> int:
     return sum(run() for _ in range(count))
 
 
+@contextlib.contextmanager
+def counting() -> Iterator[None]:
+    """Under valgrind: instructions count while it lasts, in this process."""
+    _control("-i", "on")
+    yield
+    _control("-i", "off")
+    _control("-d")
+
+
 def _control(*what: str) -> None:
     command = ["callgrind_control", *what, str(os.getpid())]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def counted(kind: str, pure: bool) -> int:
-    """Instructions of one poll in a process of its own."""
+def counted(module: str, words: list[str], pure: bool) -> int:
+    """Instructions of one poll in a process of its own: ``module`` with those arguments, whose last word on
+    standard output says how many polls it had while it was ``counting``."""
     with tempfile.TemporaryDirectory(prefix="twinloop-instructions-") as folder:
         out = Path(folder) / "out"
         done = subprocess.run(
             [
                 "valgrind", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={out}", "-q",
-                sys.executable, "-m", "benchmarks.instructions", kind,
+                sys.executable, "-m", module, *words,
             ],
             env={**os.environ, "PYTHONHASHSEED": "0", "TWINLOOP_PURE": "1" if pure else "0"},
             stdout=subprocess.PIPE, text=True, timeout=WITHIN_S, check=True,
@@ -87,10 +97,10 @@ def main(kinds: list[str]) -> int:
         return 1
     print(f"{platform.machine()}, Python {platform.python_version()}: executed instructions of a poll")
     for kind in KINDS:
-        pure = counted(kind, pure=True)
+        pure = counted(MODULE, [kind], pure=True)
         found = f"{PURE} {pure}"
         if CHOICE.word == COMPILED:
-            compiled = counted(kind, pure=False)
+            compiled = counted(MODULE, [kind], pure=False)
             found += f", {COMPILED} {compiled} ({compiled / pure:.3f} of it)"
         print(f"{kind}: {found}", flush=True)
     return 0
