@@ -105,7 +105,7 @@ def take(world: World, each_device: bool = True) -> Snapshot:
         ends=tuple((end.value, cause, count) for (end, cause), count in ledger.totals.items()),
         quality=_quality(world),
         latency=tuple(
-            (name, tuple(_rank(histogram.percentile(p)) for p in _PERMILLE)) for name, histogram in columns
+            (name, tuple(map(_rank, histogram.percentiles(_PERMILLE)))) for name, histogram in columns
         ),
         devices=_devices(world) if each_device else _NO_DEVICES,
         gateways=tuple(_gateway(gateway) for gateway in world.gateways),

@@ -5,6 +5,9 @@ Belongs here: counting and ranks. Never: units or bounds.
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -74,18 +77,24 @@ class Histogram:
     def percentile(self, permille: int) -> int | None:
         """Nearest rank, e.g. 990 for p99: NEVER when that rank is a sample that never came, None without
         samples."""
+        return self.percentiles((permille,))[0]
+
+    def percentiles(self, permilles: Sequence[int]) -> list[int | None]:
+        """``percentile`` of each, which looks through what was counted only once."""
         samples = self.count + self.never
         if not samples:
-            return None
-        rank = max(1, -(-samples * permille // 1000))
-        if rank > self.count:
-            return NEVER
-        seen = 0
-        for key in sorted(self._buckets):
-            seen += self._buckets[key]
-            if seen >= rank:
-                return self._value(key)
-        return self.max
+            return [None] * len(permilles)
+        keys = sorted(self._buckets)
+        seen = list(accumulate(map(self._buckets.__getitem__, keys)))
+        found: list[int | None] = []
+        for permille in permilles:
+            rank = max(1, -(-samples * permille // 1000))
+            if rank > self.count:
+                found.append(NEVER)
+            else:
+                place = bisect_left(seen, rank)
+                found.append(self._value(keys[place]) if place < len(keys) else self.max)
+        return found
 
     def _value(self, key: int) -> int:
         shift = key >> _LINEAR_BITS

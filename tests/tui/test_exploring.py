@@ -73,7 +73,7 @@ def test_a_sample_is_what_an_independent_run_says(host: Host, file: Path) -> Non
     one = engine(host, file)
     one.handle(RunTo(1 << 62))
     go(one)
-    slow = one.watch.slowest()[0]
+    slow = one.watch.standouts.slowest()[0]
     found = asked(one, slow)
     digest, records = recorded(host, file)
     assert one.digest() == digest, "who looks changes nothing"
@@ -172,7 +172,7 @@ def test_a_replay_that_is_another_breaks_the_run(host: Host, file: Path) -> None
     one = engine(host, file)
     one.handle(RunTo(1 * S))
     go(one)
-    slow = one.watch.slowest()[0]
+    slow = one.watch.standouts.slowest()[0]
     wrong = Slow(slow.device, slow.k, slow.total_ns + 1, slow.spent_ns, slow.due_ns)
     while one.mode != "over":
         answer(one, Look(closer=Wanted(sample=wrong)))
@@ -185,7 +185,7 @@ def test_what_cannot_be_replayed_is_said(host: Host, file: Path, monkeypatch: py
     one = engine(host, file)
     one.handle(RunTo(3 * S))
     go(one)
-    slow = one.watch.slowest()[0]
+    slow = one.watch.standouts.slowest()[0]
     monkeypatch.setattr(exploring, "EVENTS_MAX", 10)
     assert "no mark lies before it" in one.explorer.sample(one, slow).waits
     monkeypatch.undo()
@@ -200,7 +200,7 @@ def test_a_sample_of_a_run_that_went_another_way_is_told_apart(host: Host, file:
     one = engine(host, file)
     one.handle(RunTo(2 * S))
     go(one)
-    slow = next(slow for slow in one.watch.slowest() if slow.due_ns == S)
+    slow = next(slow for slow in one.watch.standouts.slowest() if slow.due_ns == S)
     one.handle(Rewind(S // 2))
     go(one)
     one.handle(Do({"cut": "plant", "for": "3 s"}))
@@ -220,7 +220,7 @@ def test_live_commands_are_done_again(host: Host, file: Path) -> None:
     assert isinstance(one.handle(Do({"degrade": "plant", "to": {"delay": "80 ms"}, "for": "4 s"})), Done)
     one.handle(RunTo(5 * S))
     go(one)
-    slow = next(slow for slow in one.watch.slowest() if slow.total_ns > 80_000_000)
+    slow = next(slow for slow in one.watch.standouts.slowest() if slow.total_ns > 80_000_000)
     assert slow.due_ns >= 2 * S
     found = asked(one, slow)
     assert (found.verdicts[0][1], found.verdicts[0][2]) == (slow.total_ns, slow.spent_ns)

@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.tui.scene import S, engine, go, inline, text_of, until, view, with_app
@@ -46,9 +47,8 @@ gateways:
 def test_percentiles_by_window_are_ranked_anew_only_where_more_came() -> None:
     """Of 1, 2 ... 100 the nearest ranks are 50, 95 and 99; with as many again that never came 100 of 200."""
     found = Percentiles(10)
-    for value in range(1, 101):
-        found.came(0, 1, value, 7)
-    found.came(0, 4, 1000, 25)
+    values = np.array([*range(1, 101), 1000], np.int64)
+    found.came(np.array([7] * 100 + [25]), values, np.array([1] * 100 + [4]))
     assert found.windows() == ((0, 50, 95, 99), (20, 1000, 1000, 1000))
     first = found.windows()
     found.never(0, 100, 3)

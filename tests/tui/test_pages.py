@@ -75,7 +75,7 @@ def test_pages_hold_their_size(host: Host, file: Path) -> None:
     one = engine(host, file)
     one.handle(RunTo(10 * S))
     go(one)
-    slow = one.watch.slowest()[0]
+    slow = one.watch.standouts.slowest()[0]
     while (seen := asked(one, Wanted(1, 0, 10 * S, slow))).closer.sample.waits:  # type: ignore[union-attr]
         continue
     at_it = Closer(1, 0, 10 * S, slow, "normalize")

@@ -30,8 +30,14 @@ class EachDevice:
         self._world = world
         count = len(world.spec.devices)
         self.worst_ns, self.missed, self.lost = (array("q", bytes(8 * count)) for _ in range(3))
+        self._worst_ns = np.frombuffer(self.worst_ns, np.int64)  # the same memory
         self._fleet_of = np.array([device.fleet for device in world.spec.devices], np.int64)
         self._poll_ns = np.array([device.poll_ns for device in world.spec.devices], np.int64)
+
+    def came(self, samples: Column | None) -> None:
+        """Samples with their verdict (None: none): (n, 4), device, points, latency, when it was due."""
+        if samples is not None:
+            np.maximum.at(self._worst_ns, samples[:, 0], samples[:, 2])
 
     def ended(self, device: int, points: int, end: End) -> None:
         """So many points were missed or lost."""

@@ -177,7 +177,7 @@ class Explorer:
             found = self._came() if self._errand is not None else self._played()
         except InvariantError:
             self._drop()
-            if not engine.rewinds or engine.watch.knows(asked):
+            if not engine.rewinds or engine.watch.standouts.knows(asked):
                 raise
             self._refused = OTHER
             found = None

@@ -7,6 +7,8 @@ are wider.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from twinloop.sim.kernel.histogram import Histogram
@@ -20,9 +22,9 @@ LOAD_WINDOWS = 30
 """into which a short run is cut at least, however seldom its devices are polled"""
 LOADS_MAX = 12
 """cores, lines and links of which a view has the load: those whose load was the highest"""
-FOLD = 2048
-"""samples that wait to be counted together, which costs each a quarter of what it costs alone"""
 _PERMILLE = (500, 950, 990)
+Column = np.ndarray[Any, Any]
+"""one int64 a sample"""
 
 
 def window_ns(duration_ns: int) -> int:
@@ -43,49 +45,48 @@ class Percentiles:
 
     def __init__(self, width_ns: int) -> None:
         self._width_ns = width_ns
-        self._came: list[tuple[int, int, int]] = []
-        """(when it was due, how long it took, how many samples) that wait to be counted together"""
         self._windows: dict[int, Histogram] = {}
         self._ranked: dict[int, tuple[int, Window]] = {}
         """window -> how many samples it had then, and what was said of it"""
 
-    def came(self, device: int, points: int, total_ns: int, due_ns: int) -> None:
-        """``points`` samples took so long."""
-        self._came.append((due_ns, total_ns, points))
-        if len(self._came) >= FOLD:
-            self._fold()
-
-    def _fold(self) -> None:
-        rows = np.array(self._came, np.int64)
-        self._came.clear()
-        windows = rows[:, 0] // self._width_ns
+    def came(self, due_ns: Column, took_ns: Column, points: Column) -> None:
+        """Samples: when each was due, how long it took, how many points it had."""
+        windows = due_ns // self._width_ns
+        first = int(windows.min())
+        if first == int(windows.max()):
+            self._of(first).add_many(took_ns, points)
+            return
         for window in np.unique(windows).tolist():
-            mine = rows[windows == window]
-            self._windows.setdefault(window, Histogram()).add_many(mine[:, 1], mine[:, 2])
+            mine = windows == window
+            self._of(window).add_many(took_ns[mine], points[mine])
+
+    def _of(self, window: int) -> Histogram:
+        found = self._windows.get(window)
+        if found is None:
+            found = self._windows[window] = Histogram()
+        return found
 
     def never(self, device: int, points: int, due_ns: int) -> None:
         """So many never came."""
-        self._windows.setdefault(due_ns // self._width_ns, Histogram()).never += points
+        self._of(due_ns // self._width_ns).never += points
 
     def windows(self) -> tuple[Window, ...]:
         """(from, p50, p95, p99) of each window; -1 where nothing came, or where that rank never did."""
-        if self._came:
-            self._fold()
         out = []
         for window, histogram in sorted(self._windows.items()):
             samples = histogram.count + histogram.never
             before, said = self._ranked.get(window, (-1, None))
             if said is None or before != samples:
-                p50, p95, p99 = (_rank(histogram, permille) for permille in _PERMILLE)
-                said = window * self._width_ns, p50, p95, p99
+                p50, p95, p99 = histogram.percentiles(_PERMILLE)
+                most = histogram.max
+                said = window * self._width_ns, _rank(p50, most), _rank(p95, most), _rank(p99, most)
                 self._ranked[window] = samples, said
             out.append(said)
         return tuple(out)
 
 
-def _rank(histogram: Histogram, permille: int) -> int:
-    value = histogram.percentile(permille)
-    return -1 if value is None or value > histogram.max else value
+def _rank(value: int | None, most: int) -> int:
+    return -1 if value is None or value > most else value
 
 
 class Busy:
@@ -175,7 +176,6 @@ class OverTime:
         """window -> points by fleet that were missed or lost"""
         longest_ns = max((device.poll_ns for device in world.spec.devices), default=0)
         self.busy = Busy(world, load_window_ns(world.spec.duration_ns, longest_ns))
-        world.latencies.watch_windows(True, self.cloud.came, self.cloud.never)
 
     def went_wrong(self, fleet: int, points: int, due_ns: int) -> None:
         """So many points of a fleet were missed or lost."""

@@ -1,7 +1,7 @@
 """Samples that stand out in each window of time: the slowest of each fleet, some that never came, and why.
 
 Belongs here: keeping few of many. Never: listening (watch.py), what is behind one of them (exploring.py). A
-sample that doesn't stand out costs one look into a table.
+sample that doesn't stand out costs three comparisons.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from heapq import heappush, heapreplace
 from twinloop.sim.accounts.latency import STAGES
 from twinloop.tui.engine.explored import SAMPLES_MAX, Gone, Known, SamplesView, Slow
 
+SLOWEST_MAX = 30
+"""of the whole run"""
 SLOW_MAX = 3
 """of a fleet in a window"""
 GONE_MAX = 3
@@ -48,6 +50,46 @@ class StandOuts:
         self._kept = 0
         self.longest: list[Slow | None] = [None] * len(STAGES)
         """of those that were kept, by stage the one that was longest in it"""
+        self._slowest: list[tuple[int, int, Slow]] = []
+        self._order = 0
+        self.bars = [-1] * self.count
+        """of each fleet the latency up to which no sample stands out that was due from ``from_ns`` on"""
+        self.from_ns = self.until_ns = 0
+        """so long as it isn't ``until_ns`` yet"""
+
+    def takes(self, device: int, total_ns: int, due_ns: int) -> bool:
+        """Does a sample stand out, in its window or in the whole run?"""
+        slowest = self._slowest
+        return (
+            len(slowest) < SLOWEST_MAX
+            or total_ns > slowest[0][0]
+            or total_ns > self.least.get(self._key(device, due_ns), -1)
+        )
+
+    def _key(self, device: int, at_ns: int) -> int:
+        return at_ns // self.window_ns * self.count + self.fleet_of[device]
+
+    def add(self, slow: Slow) -> None:
+        """One that does. Of two that took equally long the earlier one is kept."""
+        slowest, total_ns, key = self._slowest, slow.total_ns, self._key(slow.device, slow.due_ns)
+        self._order += 1
+        if total_ns > self.least.get(key, -1):
+            self.keep(key, slow)
+        if len(slowest) < SLOWEST_MAX:
+            heappush(slowest, (total_ns, self._order, slow))
+        elif total_ns > slowest[0][0]:
+            heapreplace(slowest, (total_ns, self._order, slow))
+
+    def look(self, device: int, now_ns: int, until_ns: int) -> None:
+        """Which samples of a device's fleet stand out from now on, until that instant at the latest: a sample
+        that doesn't costs three comparisons with what is said here."""
+        window, slowest = now_ns // self.window_ns, self._slowest
+        if now_ns >= self.until_ns:
+            self.bars = [-1] * self.count
+            self.from_ns = window * self.window_ns
+        self.until_ns = min(until_ns, self.from_ns + self.window_ns)
+        least = self.least.get(self._key(device, now_ns), -1)
+        self.bars[self.fleet_of[device]] = min(least, slowest[0][0]) if len(slowest) >= SLOWEST_MAX else -1
 
     def keep(self, key: int, slow: Slow) -> None:
         """One that exceeds ``least`` at ``key``. Of two that took equally long the earlier one is kept."""
@@ -78,6 +120,10 @@ class StandOuts:
             known.append(gone)
 
     # ---- telling ---------------------------------------------------------------------------------
+    def slowest(self) -> tuple[Slow, ...]:
+        """Of the whole run, the slowest first."""
+        return tuple(slow for _, _, slow in sorted(self._slowest, reverse=True))
+
     def samples(self, from_ns: int, to_ns: int, devices: Container[int] | None) -> SamplesView:
         """Those that were due, or went, then, of some devices (None: all); the slowest first."""
         fleets = self.count
@@ -109,8 +155,8 @@ class StandOuts:
         if isinstance(sample, Gone):
             key = sample.at_ns // self.window_ns, fleet, sample.end, sample.cause
             return sample in self._gone.get(key, ())
-        number = sample.due_ns // self.window_ns * self.count + fleet
-        return any(slow == sample for _, _, slow in self._slow.get(number, ()))
+        near = self._slow.get(self._key(sample.device, sample.due_ns), ())
+        return any(slow == sample for _, _, slow in [*near, *self._slowest])
 
     def _counted(
         self, first: int, last: int, devices: Container[int] | None

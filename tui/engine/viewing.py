@@ -35,6 +35,7 @@ def view(engine: Engine, look: Look) -> View:
     world, watch = engine.world, engine.watch
     now, count = max(0, world.env.now), len(world.spec.devices)
     over_time = watch.over_time
+    watch.count()
     paced = engine.mode == "playing" and engine.speed is not None
     meters = [
         (gateway.name, name, meter)
@@ -50,12 +51,12 @@ def view(engine: Engine, look: Look) -> View:
             live_verdict(engine, one, i) for i, one in enumerate(engine.judge.judge(reasons=False))
         ),
         log=watch.lines(look.line),
-        carried_per_s=watch.carried.per_s(now),
-        delivered_per_s=watch.delivered.per_s(now),
+        carried_per_s=watch.carried.rates.per_s(now),
+        delivered_per_s=watch.delivered.rates.per_s(now),
         restarts=tuple(gateway.supervisor.restarts for gateway in world.gateways),
         rows=tuple(watch.row(i) for i in look.rows if 0 <= i < count),
         latency=over_time.gateway.windows(),
-        slowest=watch.slowest(),
+        slowest=watch.standouts.slowest(),
         instances=tuple(
             InstanceRow(gateway, name, m.calls, m.fuel, m.cpu_ns, sum(m.faults.values()))
             for gateway, name, m in meters

@@ -7,9 +7,9 @@ limit.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
-from heapq import heappush, heapreplace
+from operator import itemgetter
 from typing import Any
 
 from twinloop.components.host.batch import Batch
@@ -17,6 +17,7 @@ from twinloop.components.host.outcome import Fault
 from twinloop.devices.model.misbehaviour import Spread
 from twinloop.scenarios.page.windows import Windows
 from twinloop.scenarios.text.units import show_duration
+from twinloop.sim.accounts.latency import STAGES
 from twinloop.sim.accounts.ledger import End
 from twinloop.sim.accounts.ledger import Row as Sample
 from twinloop.sim.gateway.poller import Poller
@@ -27,16 +28,15 @@ from twinloop.sim.kernel.trace import KINDS, Record
 from twinloop.sim.model.spec import Action
 from twinloop.sim.snapshot import SLOT_STATES
 from twinloop.sim.world import World
+from twinloop.tui.engine.counting import Rates, Samples
 from twinloop.tui.engine.each_device import EachDevice
-from twinloop.tui.engine.explored import DeviceView, Frame, Gone, Known, Slow
+from twinloop.tui.engine.explored import DeviceView, Frame, Gone, Slow
 from twinloop.tui.engine.messages import DeviceRow, LogLine, Span
 from twinloop.tui.engine.over_time import OverTime, window_ns
-from twinloop.tui.engine.rates import Rates
 from twinloop.tui.engine.standouts import NAMED_MAX, StandOuts, grid_ns
 
 LOG_MAX = 2000
 """lines of the log"""
-SLOWEST_MAX = 30
 FRAMES_MAX = 40
 HISTORY_MAX, HISTORY_MIN, HISTORY_ALL = 240, 16, 100_000
 """batches of one device that are kept; so many of all devices, but never fewer of each than the least"""
@@ -64,6 +64,7 @@ TOLD = (
 )
 """kinds of records that are lines of the log; the others come with every poll"""
 
+_kind = itemgetter(1)
 BOOT = ("gateway", "fault")
 """those of the first boot; all else that it brings is nobody's news"""
 
@@ -72,7 +73,7 @@ class Watch:
     """Sees one world from its beginning on."""
 
     def __init__(self, world: World) -> None:
-        self.world = world
+        self.world, self._env = world, world.env
         self.log: deque[LogLine] = deque(maxlen=LOG_MAX)
         self._number = 0
         self.seen: dict[str, int] = {}
@@ -89,18 +90,21 @@ class Watch:
         """(when, what) of entries that an event has put on the timeline, those that have begun too"""
         world.timeline.on_due.append(self._is_due)
         self._history: list[deque[tuple[float, ...]]] = [deque(maxlen=depth) for _ in range(count)]
-        self.over_time, self.each = OverTime(world), EachDevice(world)
-        self._slowest: list[tuple[int, int, Slow]] = []
-        self._order = 0
+        self.each = EachDevice(world)
         longest_ns = max((device.poll_ns for device in world.spec.devices), default=0)
         fleets = len(world.spec.fleets)
         fleet_of = [device.fleet for device in world.spec.devices]
         grid = grid_ns(window_ns(world.spec.duration_ns), Windows.of(world.spec).size_ns)
         self.standouts = StandOuts(grid, fleet_of, tuple(world.spec.fleets))
-        self.carried, self.delivered = Rates(fleets, longest_ns), Rates(fleets, longest_ns)
+        self.over_time = over_time = OverTime(world)
+        self.carried = Samples(over_time.gateway, Rates(fleets, longest_ns), fleet_of)
+        self.delivered = Samples(over_time.cloud, Rates(fleets, longest_ns), fleet_of)
+        self._fleet_of, self._keep = fleet_of, self.carried.keep
         self._port: Tapped | None = None
         world.trace.sinks.append(self._took)
         world.latencies.watch_windows(False, self._carried, self._never)
+        world.latencies.watch_windows(True, self.delivered.came, over_time.cloud.never)
+        world.books.on_readings.append(self._read)
         world.ends.on_end.append(self._ended)
         self._pollers: dict[int, list[Poller]] = {}
         self._trapped: dict[tuple[int, str], tuple[str, tuple[str, ...]]] = {}
@@ -108,7 +112,6 @@ class Watch:
         for gateway in world.gateways:
             gateway.supervisor.complaints.on_fault.append(self._faulted)
             for poller in gateway.pollers:
-                poller.on_batch = self._batch
                 self._pollers.setdefault(poller.index, []).append(poller)
 
     def name(self, devices: list[str]) -> None:
@@ -133,14 +136,26 @@ class Watch:
             del self._begun[next(iter(self._begun))]
 
     def _took(self, records: list[Record]) -> None:
-        for record in records:
-            kind = record[1]
-            self.seen[kind] = self.seen.get(kind, 0) + 1
-            if kind == "end" and record[5] == "delivered":
-                self.delivered.add(self.standouts.fleet_of[record[2]], record[0], record[4].bit_count())
-            trapped = self._trapped.pop((record[0], record[2]), ("", ())) if kind == "fault" else ("", ())
-            if kind in TOLD and (record[0] >= 0 or kind in BOOT):
-                self._tell(record, *trapped)
+        kinds = Counter(map(_kind, records))
+        for kind, count in kinds.items():
+            self.seen[kind] = self.seen.get(kind, 0) + count
+        if not kinds.keys().isdisjoint(TOLD):
+            for record in records:
+                kind = record[1]
+                if kind in TOLD:
+                    self._news(record, kind)
+        if self.carried.many or self.delivered.many:
+            self.count()
+
+    def _news(self, record: Record, kind: str) -> None:
+        trapped = self._trapped.pop((record[0], record[2]), ("", ())) if kind == "fault" else ("", ())
+        if record[0] >= 0 or kind in BOOT:
+            self._tell(record, *trapped)
+
+    def count(self) -> None:
+        """Count what waits to be counted: before each view."""
+        self.each.came(self.carried.count())
+        self.delivered.count()
 
     def _tell(self, record: Record, component: str, functions: tuple[str, ...]) -> None:
         at_ns, kind, words = record[0], record[1], self._words(record, functions)
@@ -172,40 +187,40 @@ class Watch:
                 fields[key] = names[value]
         return " ".join(_shown(key, value) for key, value in fields.items() if value != "" and key != "mask")
 
-    def _batch(self, poller: Reader, row: Sample, batch: Batch) -> None:
-        now, index = self.world.env.now, poller.index
-        if batch.points:
-            self.values[index] = batch.values[0], batch.statuses[0], now
-            if len(batch.values) == len(poller.table.ids):
-                self._history[index].append(batch.values)
+    def _read(self, reader: Reader, row: Sample, batch: Batch) -> None:
+        points, values, statuses, _, _ = batch
+        if points:
+            index = reader.index
+            self.values[index] = values[0], statuses[0], self._env.now
+            if len(values) == len(reader.table.ids):
+                self._history[index].append(values)
 
-    def _carried(self, device: int, points: int, total_ns: int, due_ns: int) -> None:
-        over_time, now, worst = self.over_time, self.world.env.now, self.each.worst_ns
-        over_time.gateway.came(device, points, total_ns, due_ns)
-        if now >= over_time.busy.next_ns:
-            over_time.busy.read()
-        if total_ns > worst[device]:
-            worst[device] = total_ns
+    def _carried(self, *sample: int) -> None:
+        """A sample has its verdict: most only wait to be counted."""
+        self._keep(sample)
+        device, _, total_ns, due_ns = sample
         stand = self.standouts
-        fleet = stand.fleet_of[device]
-        self.carried.add(fleet, now, points)
-        heap, key = self._slowest, due_ns // stand.window_ns * stand.count + fleet
-        among = len(heap) < SLOWEST_MAX or total_ns > heap[0][0]
-        if not among and total_ns <= stand.least.get(key, -1):
-            return
-        self._order += 1
-        poller = next(
-            (one for one in self._pollers[device] if one.row is not None and one.row.due_ns == due_ns), None
-        )
-        spent = (0,) * 6 if poller is None else tuple(poller.times.spent_ns)
-        k = -1 if poller is None or poller.row is None else poller.row.k
-        slow = Slow(device, k, total_ns, spent, due_ns)
-        if total_ns > self.standouts.least.get(key, -1):
-            self.standouts.keep(key, slow)
-        if len(heap) < SLOWEST_MAX:
-            heappush(heap, (total_ns, self._order, slow))
-        elif among:
-            heapreplace(heap, (total_ns, self._order, slow))
+        if (
+            total_ns > stand.bars[self._fleet_of[device]]
+            or due_ns + total_ns >= stand.until_ns
+            or due_ns < stand.from_ns
+        ):
+            self._looked_at(device, total_ns, due_ns)
+
+    def _looked_at(self, device: int, total_ns: int, due_ns: int) -> None:
+        """It may stand out, or a window is over."""
+        now, busy, stand = self._env.now, self.over_time.busy, self.standouts
+        if now >= busy.next_ns:
+            busy.read()
+        if stand.takes(device, total_ns, due_ns):
+            poller = next(
+                (one for one in self._pollers[device] if one.row is not None and one.row.due_ns == due_ns),
+                None,
+            )
+            spent = (0,) * len(STAGES) if poller is None else tuple(poller.times.spent_ns)
+            k = -1 if poller is None or poller.row is None else poller.row.k
+            stand.add(Slow(device, k, total_ns, spent, due_ns))
+        stand.look(device, now, busy.next_ns)
 
     def _never(self, device: int, points: int, due_ns: int) -> None:
         self.over_time.gateway.never(device, points, due_ns)
@@ -237,14 +252,6 @@ class Watch:
         return tuple(
             Span(at_ns, until_ns, verb, target) for (at_ns, verb, target), until_ns in self._begun.items()
         )
-
-    def slowest(self) -> tuple[Slow, ...]:
-        """The slowest first."""
-        return tuple(slow for _, _, slow in sorted(self._slowest, reverse=True))
-
-    def knows(self, sample: Known) -> bool:
-        """Is it among those that stand out?"""
-        return self.standouts.knows(sample) or any(slow == sample for _, _, slow in self._slowest)
 
     def device(self, index: int) -> DeviceView:
         """One device now; from the first time on its frames are kept."""
