@@ -39,7 +39,7 @@ from twinloop.sim.world import World
 from twinloop.tui.engine.engine import Engine
 from twinloop.tui.engine.marks import Marks, root
 from twinloop.tui.engine.messages import Look, Play
-from twinloop.tui.engine.process import answer
+from twinloop.tui.engine.process import answer, host_of_engine
 
 SAMPLES = 5
 CALLS = 4000
@@ -370,7 +370,7 @@ def _beside(connection: Connection, devices: int) -> None:
     def work(folder: Path, lifeline: Connection) -> int:
         file = folder / "bench.yaml"
         file.write_text(PLANT.format(count=devices), encoding="utf-8")
-        engine = Engine(Host(threads=False), file, None, Marks(folder, lifeline))
+        engine = Engine(host_of_engine(forks=True), file, None, Marks(folder, lifeline))
         engine.handle(Play(None))
         with COLLECTOR.calm(), contextlib.suppress(EOFError):
             while True:

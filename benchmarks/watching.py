@@ -28,7 +28,7 @@ from twinloop.scenarios.planning.plan import Planner
 from twinloop.sim.world import PROGRESS_EVENTS, World
 from twinloop.tui.engine.engine import Engine
 from twinloop.tui.engine.messages import Look, Play
-from twinloop.tui.engine.process import answer
+from twinloop.tui.engine.process import answer, host_of_engine
 
 DEVICES, PERIOD = 20, "100 ms"
 """of the plant: valgrind leaves room for the memories of thirty instances, and a window of time is to hold
@@ -37,20 +37,18 @@ WARM, POLLS, LOOK_POLLS = 6000, 4000, 400
 """polls until all is warm; those that are counted; those between two views: what an engine does in the 15th
 of a second that lies between them"""
 FILE = PLANT.format(count=DEVICES).replace("poll: 1 s", f"poll: {PERIOD}")
-FIBERS, HEARD, SEEN = "on fibers", "heard", "seen"
-UNSEEN = "unseen"
+UNSEEN, HEARD, SEEN = "unseen", "heard", "seen"
 STEPS = {
     UNSEEN: "as `twinloop run` does it",
-    FIBERS: "the same on fibers",
     HEARD: "in an engine, of whom nobody wants a view",
     SEEN: f"with a view every {LOOK_POLLS} polls",
 }
 """what is counted -> how it is run"""
 
 
-def unseen(fibers: bool) -> Callable[[int], int]:
+def unseen() -> Callable[[int], int]:
     """Runs on for at least so many polls, and returns how many there were."""
-    host = Host(threads=False, fibers=fibers)
+    host = Host(threads=False, fibers=False)
     world = World(Planner(load_text(FILE, Path("bench.yaml")), host).world(), host)
     world.boot()
     return _by(world, lambda: world.some(world.spec.duration_ns, PROGRESS_EVENTS))
@@ -61,7 +59,7 @@ def engine(look_polls: int) -> Callable[[int], int]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "bench.yaml"
         file.write_text(FILE, encoding="utf-8")
-        made = Engine(Host(threads=False), file, None)
+        made = Engine(host_of_engine(forks=True), file, None)
     made.handle(Play(None))
     looked = 0
 
@@ -90,9 +88,7 @@ def _by(world: World, some: Callable[[], object]) -> Callable[[int], int]:
 
 def inside(step: str) -> None:
     """Under valgrind: run until all is warm, then count."""
-    run = (
-        engine(LOOK_POLLS if step == SEEN else 0) if step in (HEARD, SEEN) else unseen(fibers=step == FIBERS)
-    )
+    run = unseen() if step == UNSEEN else engine(LOOK_POLLS if step == SEEN else 0)
     gc.collect()
     gc.freeze()
     gc.set_threshold(1_000_000, 50, 100)

@@ -50,24 +50,32 @@ class Histogram:
         exponent: exact everywhere."""
         if not len(values):
             return
+        least, most = int(values.min()), int(values.max())
+        if least == most:
+            self.add(least, int(times.sum()))
+            return
         exponent = np.frexp(values.astype(np.float64))[1].astype(np.int64)
         shift = np.maximum(exponent - _LINEAR_BITS, 0)
-        keys, where = np.unique(
-            (shift << _LINEAR_BITS) * (shift > 0) + (values >> shift), return_inverse=True
-        )
-        sums = np.bincount(where, weights=times)
+        keys = (shift << _LINEAR_BITS) * (shift > 0) + (values >> shift)
+        order = keys.argsort()
+        keys = keys[order]
+        begins = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
+        sums = np.add.reduceat(times[order], begins)
         buckets = self._buckets
-        for key, count in zip(keys.tolist(), sums.tolist(), strict=True):
-            buckets[key] = buckets.get(key, 0) + int(count)
+        for key, count in zip(keys[begins].tolist(), sums.tolist(), strict=True):
+            buckets[key] = buckets.get(key, 0) + count
         self.count += int(times.sum())
         self.total += int((values * times).sum())
-        self.max = max(self.max, int(values.max()))
-        self.min = min(self.min, int(values.min()))
+        self.max = max(self.max, most)
+        self.min = min(self.min, least)
 
     def merge(self, other: Histogram) -> None:
         """Add everything that ``other`` counted."""
-        for key, times in other._buckets.items():
-            self._buckets[key] = self._buckets.get(key, 0) + times
+        if self._buckets:
+            for key, times in other._buckets.items():
+                self._buckets[key] = self._buckets.get(key, 0) + times
+        else:
+            self._buckets.update(other._buckets)
         self.count += other.count
         self.total += other.total
         self.never += other.never

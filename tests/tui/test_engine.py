@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.components import guests
 from tests.tui.scene import SCENARIO, engine, go, view
 from twinloop.components.host.host import Host
 from twinloop.scenarios.file.load import load, load_text
@@ -436,3 +437,89 @@ def test_a_broken_promise_of_ours_is_the_end_and_is_in_the_report(
     assert "PASS" not in report
     assert "presses/2 k=2" in report
     one.world.close()
+
+
+LONG = """\
+(i32.store (i32.const 4000) (i32.add (i32.load (i32.const 4000)) (i32.const 1)))
+(if (i32.eq (i32.load (i32.const 4000)) (i32.const 6)) (then
+  (loop $l (local.set 0 (i32.add (local.get 0) (i32.const 1))) (br_if $l (i32.lt_u (local.get 0) (i32.const 500000))))))
+EMPTY"""
+"""its sixth poll computes for longer than a slice"""
+
+
+@pytest.fixture
+def long(tmp_path: Path) -> Path:
+    """A plant one of whose drivers has a long call after five short ones, 2.5 s after the beginning."""
+    (tmp_path / "long.wat").write_bytes(guests.driver_text(LONG))
+    path = tmp_path / "long.yaml"
+    path.write_text(
+        SCENARIO.replace(
+            "components:\n",
+            "components:\n  thinker: {wasm: long.wat, grants: [fieldbus, clock, log], limits: {cpu: 400 ms}}\n",
+        )
+        .replace("driver: modbus-driver}\n  meters", "driver: thinker}\n  meters")
+        .replace("expect:", "expect:\n  - count(samples.missed) <= 100000"),
+        encoding="utf-8",
+    )
+    return path
+
+
+def alone(file: Path) -> str:
+    """The digest of a run that nobody sees, on fibers from its beginning."""
+    host = Host()
+    world = World(Planner(load(file), host).world(), host)
+    world.run()
+    world.close()
+    host.close()
+    return world.trace.digest()
+
+
+def test_a_long_call_begins_the_run_anew_and_nothing_else_is_seen_of_it(long: Path) -> None:
+    """It is met once, is told once, with its component's name; then the run is where it was, at the same
+    pace, with what was done live."""
+    host = Host(fibers=False)
+    one, said = engine(host, long), list[Done]()
+    one.handle(RunTo(1_000_000_000))
+    go(one)
+    done = one.handle(Do({"cut": "cloud", "for": "500 ms"}))
+    assert isinstance(done, Done)
+    one.handle(Play(Fraction(1000)))
+    modes = list[str]()
+    while one.mode in ("playing", "rewinding"):
+        told = one.slice()
+        modes += [one.mode] if modes[-1:] != [one.mode] else []
+        if told is not None:
+            said.append(told)
+            assert one.mode == "rewinding"
+            assert one.world.env.now < 0
+            assert 2_000_000_000 < one.goal_ns < 4_000_000_000
+            assert isinstance(one.handle(Do({"cut": "cloud", "for": "500 ms"})), Wrong)
+        assert one.speed == (None if one.mode == "rewinding" else 1000)
+    assert modes == ["playing", "rewinding", "playing", "over"]
+    assert [told.text for told in said] == [
+        "calls of thinker take long: the run is played anew to where it was"
+    ]
+    assert one.broken == ""
+    saved = long.with_name("saved.yaml")
+    one.handle(Save(str(saved)))
+    assert one.digest() == alone(saved)
+    assert len(one.live.entries) == one.live.begun == 1
+    one.world.close()
+    host.close()
+
+
+def test_a_step_that_meets_a_long_call_stands_still_behind_it(long: Path) -> None:
+    host = Host(fibers=False)
+    one = engine(host, long)
+    said = None
+    while said is None:
+        assert one.mode == "paused"
+        said = one.handle(StepEvent())
+    stood_ns = one.goal_ns
+    go(one)
+    assert (one.mode, one.world.env.now) == ("paused", stood_ns)
+    one.handle(Play(None))
+    go(one)
+    assert one.digest() == alone(long)
+    one.world.close()
+    host.close()

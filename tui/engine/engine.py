@@ -16,6 +16,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from twinloop.components.host.call_state import NeedsFibers
 from twinloop.components.host.host import Host
 from twinloop.scenarios.file.load import Loaded, load
 from twinloop.scenarios.file.save import save
@@ -76,12 +77,22 @@ class Order:
 @dataclass(slots=True)
 class Goal:
     """Whereto it plays: an instant; ``from_ns``: where a way back began; ``kind``: until there is a record of
-    it more than the ``seen``."""
+    it more than the ``seen``; ``then``: what goes on when it has come there (None: it stands still)."""
 
     at_ns: int = 0
     from_ns: int = 0
     kind: str = ""
     seen: int = 0
+    then: Before | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What an engine was about when it had to begin anew."""
+
+    mode: str
+    speed: Fraction | None
+    goal: Goal
 
 
 class Engine:
@@ -138,6 +149,14 @@ class Engine:
 
     def _begin(self) -> None:
         """A new world, at its beginning."""
+        while True:
+            try:
+                self._boot()
+                return
+            except NeedsFibers:  # a component whose calls are long was met; the host knows it now
+                self.world.close()
+
+    def _boot(self) -> None:
         self.world = World(self.spec, self.host, None if self.marks is None else self.marks.store_path())
         self.watch = Watch(self.world)
         expectations = read_expectations(self.loaded)
@@ -154,6 +173,37 @@ class Engine:
             raise self.loaded.document.error(("components", name, "with"), text) from refused
         self._settled_ns = self.spec.duration_ns
         self.verdict = self.broken = ""
+
+    def _anew(self, digest: str) -> Done:
+        """A component's call was longer than one without a fiber may be, and this world can't go on. The same
+        run plays anew to where it stood, with a fiber for that component, and then goes on as before."""
+        stood_ns = self.goal_ns
+        then = self._goal.then
+        if self.mode != "rewinding":
+            then = Before(self.mode, self.speed, self._goal)
+        if self.marks is not None:
+            self.marks.drop()  # they would all come to the same call
+        self.world.close()
+        self._begin()
+        self.live.begun = 0
+        self.mode, self.speed = "rewinding", None
+        self._goal = Goal(stood_ns, then=then)
+        names = [one.name for one in self.spec.components if one.component.sha256 == digest]
+        return Done(f"calls of {' and '.join(names)} take long: the run is played anew to where it was")
+
+    def _arrived(self) -> None:
+        """It has come to its goal."""
+        then = self._goal.then
+        if then is None:
+            self.mode = "paused"
+            return
+        self.mode, self.speed, self._goal = then.mode, then.speed, then.goal
+        self._keep_pace()
+
+    def _keep_pace(self) -> None:
+        if self.speed is not None:
+            self.pacer = Pacer(self.speed)
+            self.pacer.begin(max(0, self.world.env.now))
 
     # ---- commands --------------------------------------------------------------------------------
     def mark(self) -> Reply | None:
@@ -188,9 +238,7 @@ class Engine:
         if self.mode == "over":
             return
         self.speed, self._goal = play.speed, Goal(NEVER_AGAIN)
-        if play.speed is not None:
-            self.pacer = Pacer(play.speed)
-            self.pacer.begin(max(0, self.world.env.now))
+        self._keep_pace()
         self.mode = "playing"
 
     def _pause(self, _: Pause) -> Done | None:
@@ -201,11 +249,12 @@ class Engine:
             self.mode = "paused"
         return Done(f"stopped on the way{_undone(gone)}") if rewinding else None
 
-    def _step_event(self, _: StepEvent) -> None:
+    def _step_event(self, _: StepEvent) -> Done | None:
         self._idle()
-        if self.mode != "over":
-            self.mode = "paused"
-            self._played(lambda: self._some(NEVER_AGAIN, 1))
+        if self.mode == "over":
+            return None
+        self.mode = "paused"
+        return self._played(lambda: self._some(NEVER_AGAIN, 1))
 
     def _run_to(self, command: RunTo) -> None:
         self._idle()
@@ -305,23 +354,26 @@ class Engine:
         left_ns = 0 if next_ns is None else self.pacer.wall_at(max(0, next_ns))[0]
         return min(IDLE_S, max(0.0, left_ns / 1e9))
 
-    def slice(self) -> None:
-        """Some of what is due."""
-        if self.mode not in ("paused", "over"):
-            self._played(self._slice)
+    def slice(self) -> Done | None:
+        """Some of what is due; returns what there is to say of it, hardly ever something."""
+        return None if self.mode in ("paused", "over") else self._played(self._slice)
 
     def broke(self, error: InvariantError) -> None:
         """twinloop breaks a promise: the run is over."""
         self.mode, self.verdict, self.broken = "over", Verdict.BROKEN.value, str(error)
 
-    def _played(self, what: Callable[[], object]) -> None:
-        """Takes its time, and may find that twinloop breaks a promise: then the run is over."""
-        began = time.perf_counter()
+    def _played(self, what: Callable[[], object]) -> Done | None:
+        """Takes its time, and may find that twinloop breaks a promise: then the run is over. Or that it has
+        to begin anew: returns what is to be said of that."""
+        began, said = time.perf_counter(), None
         try:
             what()
         except InvariantError as error:
             self.broke(error)
+        except NeedsFibers as met:
+            said = self._anew(str(met.args[0]))
         self.wall_s += time.perf_counter() - began
+        return said
 
     def _slice(self) -> None:
         limit_ns = self._goal.at_ns
@@ -335,7 +387,7 @@ class Engine:
             return
         reached = self._some(limit_ns, SLICE_EVENTS)
         if reached and limit_ns == self._goal.at_ns and self.mode != "over":
-            self.mode = "paused"
+            self._arrived()
 
     def _until_kind(self, limit_ns: int) -> None:
         """One event at a time, so that it stands still right behind the record."""

@@ -5,7 +5,9 @@ Belongs here: those messages. Never: how they are come by (exploring.py), how th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 MOMENTS_MAX = 40
 """of an expectation, the worst first"""
@@ -35,11 +37,10 @@ class DeviceView:
     values: tuple[tuple[float | str | None, int], ...]
     faults: tuple[str, ...]
     frames: tuple[Frame, ...]
-    history: tuple[tuple[float, ...], ...]
+    history: tuple[Sequence[float], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Slow:
+class Slow(NamedTuple):  # there are dozens in each view: a dataclass is pickled slowly
     """One of the slowest samples: its latency, and ns by stage (all 0: unknown); ``k`` -1: unknown."""
 
     device: int
@@ -49,8 +50,7 @@ class Slow:
     due_ns: int = -1
 
 
-@dataclass(frozen=True, slots=True)
-class Gone:
+class Gone(NamedTuple):
     """A sample of which points were missed or lost, how many, why, and when that was known."""
 
     device: int

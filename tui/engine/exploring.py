@@ -63,7 +63,7 @@ class Player(Protocol):
         """To an instant, None: to the run's end."""
         ...
 
-    def slice(self) -> None:
+    def slice(self) -> object:
         """Some of it."""
         ...
 
@@ -92,7 +92,9 @@ class Replay:
         self.engine.slice()
         if self.engine.broken:
             raise InvariantError(self.engine.broken)
-        return self.engine.mode != "playing" or self.sample.over
+        if self.sample.world is not self.engine.world:  # it has begun anew
+            self.sample = OneSample(self.engine.world, self.sample.asked)
+        return self.engine.mode not in ("playing", "rewinding") or self.sample.over
 
     @property
     def progress(self) -> float:

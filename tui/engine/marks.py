@@ -264,6 +264,13 @@ class Marks:
         False: there is none."""
         return any(_tell(mark.control, order) for mark in reversed(self.kept) if mark.at_ns <= to_ns)
 
+    def drop(self) -> None:
+        """Nobody is to go on from those there are."""
+        for mark in self.kept:
+            _tell(mark.control, None)
+        self.kept.clear()
+        self._next_events = 0
+
     def send(self, before_ns: int, order: Any) -> bool:
         """Have an errand run from the last mark before an instant, by a fork of it. False: none is there, or
         this machine has no memory for it now."""

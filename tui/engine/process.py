@@ -35,11 +35,16 @@ def main(connection: Connection, file: str, seed: int | None, settings: Sequence
     sys.exit(play(connection, file, seed, None, settings))
 
 
+def host_of_engine(forks: bool) -> Host:
+    """Without fibers as that of `twinloop run`: an engine that meets a long call begins anew, too."""
+    return Host(threads=not forks, fibers=False)
+
+
 def play(
     connection: Connection, file: str, seed: int | None, marks: Marks | None, settings: Sequence[str]
 ) -> int:
     """Load, say what there is, serve; the exit code."""
-    host = Host(threads=marks is None)
+    host = host_of_engine(forks=marks is not None)
     try:
         engine = Engine(host, Path(file), seed, marks, settings)
         connection.send(engine.plan)
@@ -86,7 +91,9 @@ def _serve(engine: Engine, connection: Connection) -> None:
             reply = answer(engine, command)
             if reply is not None:
                 connection.send(reply)
-        engine.slice()
+        said = engine.slice()
+        if said is not None:
+            connection.send(said)
 
 
 def answer(engine: Engine, command: Command) -> Reply | None:

@@ -7,6 +7,7 @@ limit.
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter, deque
 from collections.abc import Callable
 from operator import itemgetter
@@ -268,7 +269,7 @@ class Watch:
             text = device.model.points[i].text is not None
             values.append((device.image.text(i) if text else device.image.value(i), device.status(i)))
         frames = () if self._port is None else tuple(self._port.frames)
-        history = tuple(zip(*self._history[index], strict=True))
+        history = tuple(array("d", column) for column in zip(*self._history[index], strict=True))
         return DeviceView(index, tuple(values), self.faults(index), frames, history)
 
     def faults(self, index: int) -> tuple[str, ...]:

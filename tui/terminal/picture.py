@@ -50,7 +50,7 @@ async def _drawn(file: Path, seed: int | None, at_ns: int, screen: str, size: tu
             view = app.view
             if (
                 view is not None
-                and view.mode != "playing"
+                and view.mode not in ("playing", "rewinding")
                 and view.snapshot.now_ns >= 0
                 and not any(view is one for one in seen)
             ):
