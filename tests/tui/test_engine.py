@@ -3,6 +3,8 @@ saves what reproduces it."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.components import guests
-from tests.tui.scene import SCENARIO, engine, go, view
+from tests.tui.scene import SCENARIO, WAIT_S, engine, go, view
 from twinloop.components.host.host import Host
 from twinloop.scenarios.file.load import load, load_text
 from twinloop.scenarios.planning.entries import parse_entry
@@ -19,18 +21,23 @@ from twinloop.sim.kernel.clock import Timer
 from twinloop.sim.kernel.invariants import InvariantError
 from twinloop.sim.snapshot import take
 from twinloop.sim.world import World
+from twinloop.tui.engine import marks
+from twinloop.tui.engine.feed import Feed
 from twinloop.tui.engine.final_report import final_report
 from twinloop.tui.engine.messages import (
+    Died,
     Do,
     Done,
     Look,
     Pause,
     Play,
+    Refused,
     Rewind,
     RunTo,
     RunUntil,
     Save,
     StepEvent,
+    View,
     Wrong,
 )
 from twinloop.tui.engine.process import answer
@@ -523,3 +530,41 @@ def test_a_step_that_meets_a_long_call_stands_still_behind_it(long: Path) -> Non
     assert one.digest() == alone(long)
     one.world.close()
     host.close()
+
+
+@pytest.mark.skipif(not marks.possible(), reason="no forks here")
+def test_marks_of_a_run_that_began_anew_are_those_of_the_new_one(long: Path) -> None:
+    """In its own process: it is told once, and what goes on from a mark comes to the same end."""
+    feed = Feed(long, None)
+    told: list[str] = []
+
+    def until(holds: Callable[[View], bool]) -> View:
+        ends = time.monotonic() + WAIT_S
+        while time.monotonic() < ends:
+            feed.look(Look())
+            for reply in feed.take():
+                assert not isinstance(reply, Died | Refused), reply
+                if isinstance(reply, Done):
+                    told.append(reply.text)
+                elif isinstance(reply, View) and holds(reply):
+                    return reply
+            time.sleep(0.005)
+        raise AssertionError("it didn't come about")
+
+    feed.send(RunTo(2_000_000_000))
+    before = until(lambda seen: seen.mode == "paused" and seen.snapshot.now_ns > 1_900_000_000)
+    assert before.rewind.marks
+    assert told == []
+    feed.send(RunTo(5_000_000_000))
+    until(lambda seen: seen.mode == "paused" and seen.snapshot.now_ns > 4_900_000_000)
+    feed.send(Play(None))
+    over = until(lambda seen: seen.mode == "over")
+    assert [text.partition(" take")[0] for text in told] == ["calls of thinker"]
+    feed.send(Rewind(4_000_000_000))
+    back = until(lambda seen: seen.mode == "paused" and seen.rewind.count == 1)
+    assert 3_900_000_000 < back.snapshot.now_ns <= 4_000_000_000
+    feed.send(Play(None))
+    again = until(lambda seen: seen.mode == "over")
+    feed.close()
+    assert over.digest == again.digest == alone(long)
+    assert [text.partition(" take")[0] for text in told[1:]] == ["back to 4 s"]
