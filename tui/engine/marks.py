@@ -16,6 +16,7 @@ import contextlib
 import ctypes
 import gc
 import os
+import resource
 import select
 import shutil
 import signal
@@ -37,8 +38,10 @@ MARK_EVENTS = 2000
 """between two marks at least"""
 MEMORY_SPARE = 2
 """no mark is made while this machine has less memory available than so many times what the engine has"""
-MARK_SHARE = 0.01
-"""of the engine's time that making marks may take"""
+MARK_SHARE = 0.02
+"""of the engine's time that marks may take: making them, and the memory that the kernel copies after it"""
+MARK_WITHIN_S = 10.0
+"""after which there is another one whatever they take: not all of the kernel's time is theirs"""
 RETRY_S = 5.0
 """after a mark that couldn't be made"""
 GRACE_S = 2.0
@@ -121,6 +124,11 @@ class Marks:
         self.kept: list[Mark] = []
         self._next_events = 0
         self._next_s = 0.0
+        """not before then"""
+        self._last_s: float | None = None
+        """when the last one had been made; None: there is none"""
+        self._took_s = self._kernel_s = 0.0
+        """how long that took, and the kernel's time for this process until then"""
         self._made = 0
         self._mine: list[Path] = []
         """folders with files of this process alone"""
@@ -164,7 +172,16 @@ class Marks:
 
     def due(self, events: int) -> bool:
         """Is it time for one? ``events``: of the world so far."""
-        return events >= self._next_events and time.monotonic() >= self._next_s and _memory_for_one()
+        return events >= self._next_events and self._affordable() and _memory_for_one()
+
+    def _affordable(self) -> bool:
+        """What is written after a fork is copied first, page by page: more than the fork itself takes."""
+        now_s = time.monotonic()
+        if self._last_s is None or now_s < self._next_s:
+            return now_s >= self._next_s
+        since_s = now_s - self._last_s
+        spent_s = self._took_s + _kernel_s() - self._kernel_s
+        return since_s >= MARK_WITHIN_S or since_s * MARK_SHARE >= spent_s
 
     def take(self, world: World) -> Any:
         """Leave a mark here. Returns None and goes on; or, once somebody wakes it, what it was woken with:
@@ -205,7 +222,7 @@ class Marks:
         self.kept.append(Mark(max(0, world.env.now), world.events, far))
         self._thin()
         ended = time.monotonic()
-        self._next_s = ended + (ended - began) / MARK_SHARE
+        self._last_s, self._took_s, self._kernel_s = ended, ended - began, _kernel_s()
         return None
 
     def _sleep(self, control: Connection, folder: Path, world: World) -> Any:
@@ -291,6 +308,10 @@ def _stores(world: World, folder: Path) -> list[tuple[FlashFile, Path]]:
         for gateway in world.gateways
         if gateway.outbox.store is not None and gateway.outbox.store.file is not None
     ]
+
+
+def _kernel_s() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_stime
 
 
 def _memory_for_one() -> bool:

@@ -16,6 +16,7 @@ from typing import Any
 
 from twinloop.components.contract.errors import HostLimitError
 from twinloop.components.host.host import Host
+from twinloop.scenarios.collector import COLLECTOR
 from twinloop.scenarios.text.errors import ScenarioError
 from twinloop.tui.engine.engine import Engine
 from twinloop.tui.engine.final_report import final_report
@@ -48,7 +49,8 @@ def play(
     try:
         engine = Engine(host, Path(file), seed, marks, settings)
         connection.send(engine.plan)
-        serve(engine, connection)
+        with COLLECTOR.calm():
+            serve(engine, connection)
     except (ScenarioError, HostLimitError) as error:
         connection.send(Refused(str(error)))
     except (EOFError, BrokenPipeError, ConnectionResetError):
