@@ -60,8 +60,8 @@ OPCUA_MAX = 1250.0
 """bare SimPy timeouts in the time of a server-second: an asyncua server with a client, 4 changes and a
 publishing interval of 1 s"""
 OPCUA_KB_MAX = 1024.0
-SEEN_MIN = 0.7
 STEP_MIN = 1.6
+SEEN_MIN = 0.7
 """polls per CPU second of the engine behind the TUI, looked at 15 times a second, against a run that nobody
 sees"""
 REDRAW_MAX = 2.0

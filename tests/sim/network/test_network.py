@@ -298,7 +298,9 @@ def test_samples_that_never_came_rank_last() -> None:
     histogram.never = 2
     assert histogram.percentile(980) == 5
     assert histogram.percentile(990) == NEVER
+    assert histogram.percentiles((500, 980, 990)) == [5, 5, NEVER]
     assert Histogram().percentile(500) is None
+    assert Histogram().percentiles((500, 990)) == [None, None]
 
 
 def test_cores_serve_in_order_of_arrival() -> None:
