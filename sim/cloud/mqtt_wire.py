@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from struct import Struct
 from typing import Any
 
 from twinloop.components.native.choice import CHOICE
@@ -67,15 +68,12 @@ def plain_sample(message: Message, packet: int) -> bytes:
     size = len(topic) + len(body) + 4
     if not 127 < size < 16_384:
         return publish_bytes(topic, body, 1, packet)
-    return b"".join(
-        (
-            bytes((0x32, size & 0x7F | 0x80, size >> 7)),
-            len(topic).to_bytes(2, "big"),
-            topic,
-            packet.to_bytes(2, "big"),
-            body,
-        )
-    )
+    head = _HEAD(0x32, size & 0x7F | 0x80, size >> 7, len(topic))
+    return b"".join((head, topic, packet.to_bytes(2, "big"), body))
+
+
+_HEAD = Struct(">BBBH").pack
+"""first byte, a length of two bytes, the topic's"""
 
 
 def plain_take_sample(data: bytes, message: Message) -> int:
@@ -85,7 +83,7 @@ def plain_take_sample(data: bytes, message: Message) -> int:
     size = at + len(body) - 1
     if 127 < size < 16_384 and len(data) == size + 3:
         # ``publish_parts`` written out for the usual length: nothing is copied to be compared
-        head = bytes((0x32, size & 0x7F | 0x80, size >> 7, len(topic) >> 8, len(topic) & 0xFF))
+        head = _HEAD(0x32, size & 0x7F | 0x80, size >> 7, len(topic))
         if data.startswith(head + topic) and data.endswith(body):
             return data[at] << 8 | data[at + 1]
     parts = publish_parts(data)
