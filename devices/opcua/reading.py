@@ -109,7 +109,8 @@ class Processor(UaProcessor):
             return await super().process(header, body)  # type: ignore[no-untyped-call]
 
         finally:
-            self._trouble = None
+            if self._trouble is not None:
+                self._trouble = None
 
     async def _process_message(self, *request: Any) -> Any:
         if self._trouble is not None:
