@@ -16,11 +16,11 @@ from collections.abc import Callable
 
 from twinloop.devices.modbus.frames import (
     ASCII_BYTES_MAX,
-    ASCII_END,
     CHARACTER_PAUSE_MAX_NS,
     RTU_BYTES_MAX,
     rtu_body,
 )
+from twinloop.devices.model.check_sums import ASCII_END
 
 SILENCE_S = 0.02
 """after that long what has come is a frame, whole or not; ten times the gap at 19200 Bd: a client's own

@@ -8,13 +8,12 @@ Guide V1.02 sections 2.5.1 (RTU) and 2.5.2 (ASCII), appendix B (LRC, CRC).
 
 from __future__ import annotations
 
-from pymodbus.framer import FramerAscii, FramerRTU
+from twinloop.devices.model.check_sums import ASCII_END, crc, lrc
 
 RTU_BYTES_MIN, RTU_BYTES_MAX = 4, 256
 """section 2.5.1.1: unit, function, CRC; a PDU of 253 bytes with unit and CRC"""
 ASCII_BYTES_MIN, ASCII_BYTES_MAX = 9, 513
 """section 2.5.2.1: colon, two characters for each byte of unit, PDU and LRC, CR LF"""
-ASCII_END = b"\r\n"
 CHARACTER_PAUSE_MAX_NS = 1_000_000_000
 """section 2.5.2.1: characters of one message may be up to a second apart; after more the receiver assumes
 that there was an error"""
@@ -36,13 +35,7 @@ def rtu_body(frame: bytes) -> bytes | None:
     """Unit and PDU of one RTU frame; None: it isn't one, or its CRC is wrong."""
     if not RTU_BYTES_MIN <= len(frame) <= RTU_BYTES_MAX:
         return None
-    right = FramerRTU.compute_CRC(frame[:-2]).to_bytes(2, "big") == frame[-2:]
-    return frame[:-2] if right else None
-
-
-def rtu_frame(body: bytes) -> bytes:
-    """Unit and PDU as they go out on a line in RTU: with the CRC."""
-    return body + FramerRTU.compute_CRC(body).to_bytes(2, "big")
+    return frame[:-2] if crc(frame[:-2]) == frame[-2:] else None
 
 
 def ascii_body(frame: bytes) -> bytes | None:
@@ -57,7 +50,7 @@ def ascii_body(frame: bytes) -> bytes | None:
         told = bytes.fromhex(digits.decode("ascii"))
     except ValueError:
         return None
-    return told[:-1] if FramerAscii.compute_LRC(told[:-1]) == told[-1] else None
+    return told[:-1] if lrc(told[:-1]) == told[-1] else None
 
 
 def request_bytes(begun: bytes) -> int | None:

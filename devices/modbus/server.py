@@ -1,7 +1,7 @@
 """A Modbus server, sans-IO: request bytes in, answer bytes out, over one device's image.
 
-Belongs here: pymodbus's framers and PDU code, called synchronously, and the corrections of its deviations
-(DEVIATIONS).
+Belongs here: pymodbus's PDU code, called synchronously, and the corrections of its deviations (DEVIATIONS).
+It is loaded when the first PDU comes that isn't answered without it: most runs only read registers.
 Never: time that passes, sockets, what a register means. MODBUS Application Protocol Specification V1.1b3
 sections 6 and 7.
 """
@@ -9,18 +9,20 @@ sections 6 and 7.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from struct import Struct
-from typing import Any
-
-from pymodbus.constants import ExcCodes
-from pymodbus.framer import FramerAscii, FramerRTU, FramerSocket
-from pymodbus.pdu import DecodePDU
+from typing import TYPE_CHECKING, Any
 
 from twinloop.devices.modbus.frames import RtuRequests, ascii_body, rtu_body
+from twinloop.devices.model.check_sums import ascii_frame, rtu_frame
 from twinloop.devices.model.device import Device
 from twinloop.devices.model.misbehaviour import Misbehaviour, Spread, in_order
 from twinloop.devices.model.profile import READ_MAX
 from twinloop.devices.model.protocols import ASCII, MBAP, RTU
+
+if TYPE_CHECKING:
+    from pymodbus.constants import ExcCodes
+    from pymodbus.pdu import DecodePDU
 
 MBAP_BYTES = 7
 PDU_BYTES_MAX = 253
@@ -81,9 +83,6 @@ _LENGTHS = tuple((size + 1).to_bytes(2, "big") for size in range(PDU_BYTES_MAX +
 _ILLEGAL_FUNCTION, _ILLEGAL_ADDRESS, _ILLEGAL_VALUE, _NO_TARGET = 1, 2, 3, 11
 
 
-_DECODER = DecodePDU(True)
-_TCP, _RTU, _ASCII = FramerSocket(_DECODER), FramerRTU(_DECODER), FramerAscii(_DECODER)
-"""pymodbus's, which keep nothing of what they were given: for all servers"""
 
 
 class _Context:
@@ -104,14 +103,14 @@ class _Context:
             values: Any = image.read_bits(table, address, count, true)
         else:
             values = image.read_words(table, address, count, true)
-        return ExcCodes.ILLEGAL_ADDRESS if values is None else values
+        return _no_address() if values is None else values
 
     async def async_setValues(self, device_id: int, func_code: int, address: int, values: list[int]) -> Any:  # noqa: N802
         table, image = _TABLE_OF[func_code], self._device.image
         return (
             None
             if image.writable(table, address, len(values)) and image.write(table, address, values)
-            else ExcCodes.ILLEGAL_ADDRESS
+            else _no_address()
         )
 
 
@@ -252,9 +251,9 @@ class ModbusServer:
     def _answer_tcp(self, frame: bytes, now_ns: int) -> bytes:
         unit = frame[6]
         if unit != self.unit_id:
-            refusal = bytes((frame[7] & 0x7F | 0x80, _NO_TARGET))
-            return _TCP.encode(refusal, unit, int.from_bytes(frame[:2], "big"))
-        answer = self.respond_pdu(frame[7:], now_ns)
+            answer = bytes((frame[7] & 0x7F | 0x80, _NO_TARGET))
+        else:
+            answer = self.respond_pdu(frame[7:], now_ns)
         return frame[:4] + _LENGTHS[len(answer)] + frame[6:7] + answer
 
     def respond_udp(self, datagram: bytes, now_ns: int) -> bytes | None:
@@ -298,8 +297,7 @@ class ModbusServer:
         answer = self.respond_pdu(body[1:], now_ns)
         if not unit:
             return None
-        framer = _RTU if framing == RTU else _ASCII
-        right: bytes = framer.encode(answer, unit, 0)
+        right = rtu_frame(body[:1] + answer) if framing == RTU else ascii_frame(body[:1] + answer)
         return self._spoilt(right, framing) if self.faults else right
 
     # ---- one request -----------------------------------------------------------------------------
@@ -334,7 +332,7 @@ class ModbusServer:
     def _ask_pymodbus(self, pdu: bytes) -> bytes:
         """pymodbus's own answer; the image is as it stands."""
         code = pdu[0]
-        request = _DECODER.decode(pdu)
+        request = _decoder().decode(pdu)
         if request is None:
             return bytes((code | 0x80, _ILLEGAL_VALUE))
         answer = _run(request.datastore_update(_Context(self.device), self.device.unit_id))  # type: ignore[arg-type]  # a duck type
@@ -417,6 +415,20 @@ def _lasting(device: Device) -> list[Misbehaviour]:
     """What is with a device's answers from the beginning on: how long each takes."""
     response = device.model.profile.response
     return [] if response is None else [Spread(response, device.key)]
+
+
+@cache
+def _decoder() -> DecodePDU:
+    from pymodbus.pdu import DecodePDU
+
+    return DecodePDU(True)
+
+
+@cache
+def _no_address() -> ExcCodes:
+    from pymodbus.constants import ExcCodes
+
+    return ExcCodes.ILLEGAL_ADDRESS
 
 
 def _run(coroutine: Any) -> Any:

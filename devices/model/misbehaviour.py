@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pymodbus.framer import FramerAscii, FramerRTU
-
+from twinloop.devices.model.check_sums import ascii_frame, crc
 from twinloop.devices.model.profile import Response
 from twinloop.devices.model.protocols import ASCII, MBAP, RTU
 from twinloop.devices.model.signal import mixed
@@ -99,7 +98,7 @@ def _mbap(head: bytes, pdu: bytes) -> bytes:
 
 
 def _with_crc(body: bytes) -> bytes:
-    return body + FramerRTU.compute_CRC(body).to_bytes(2, "big")
+    return body + crc(body)
 
 
 def _body(frame: bytes) -> bytes:
@@ -108,8 +107,7 @@ def _body(frame: bytes) -> bytes:
 
 
 def _with_lrc(body: bytes) -> bytes:
-    lrc = FramerAscii.compute_LRC(body)
-    return b":" + (body + bytes((lrc,))).hex().upper().encode() + b"\r\n"
+    return ascii_frame(body)
 
 
 def _exception_tcp(answer: bytes, code: int) -> bytes:

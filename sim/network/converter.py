@@ -13,10 +13,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from twinloop.devices.modbus.frames import rtu_body, rtu_frame
+from twinloop.devices.modbus.frames import rtu_body
 from twinloop.devices.modbus.server import MBAP_BYTES, PDU_BYTES_MAX
+from twinloop.devices.model.check_sums import rtu_frame
+from twinloop.records import dataclass
 from twinloop.sim.kernel.clock import LATE, Environment, S
 from twinloop.sim.kernel.trace import Trace
 from twinloop.sim.network.serial_line import Answered, Burst, Line

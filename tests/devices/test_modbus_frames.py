@@ -22,6 +22,8 @@ from twinloop.devices.modbus.frames import (
     rtu_body,
 )
 from twinloop.devices.modbus.server import ModbusServer
+from twinloop.devices.model import check_sums
+from twinloop.devices.model.check_sums import crc, lrc, rtu_frame
 
 READ = b":1103006B00037E\r\n"
 """read holding registers 40108 to 40110 of unit 17: 11 + 03 + 00 + 6B + 00 + 03 = 82, its two's complement is
@@ -219,3 +221,20 @@ def test_no_bytes_are_too_much(one: bytes, other: bytes) -> None:
         server.respond(data, 0)
         assert all(rtu_body(frame) is not None for frame in stream.feed(data, 0))
     assert server.respond(rtu(1, "0300000001"), 2 * STREAM_PAUSE_MAX_NS) == [rtu(1, "03020000")]
+
+
+@given(st.binary(min_size=1, max_size=254))
+@settings(max_examples=300)
+def test_check_sums_and_frames_are_pymodbuss(body: bytes) -> None:
+    assert crc(body) == FramerRTU.compute_CRC(body).to_bytes(2, "big")
+    assert lrc(body) == FramerAscii.compute_LRC(body)
+    unit, pdu = body[0], body[1:]
+    assert rtu_frame(body) == FramerRTU(DecodePDU(True)).encode(pdu, unit, 0)
+    assert (
+        check_sums.ascii_frame(body) == FramerAscii(DecodePDU(True)).encode(pdu, unit, 0) == ascii_frame(body)
+    )
+
+
+def test_the_check_sum_of_the_specification() -> None:
+    """MODBUS over Serial Line V1.02 appendix B: 02 07 has the CRC 12 41, which goes out as 41 12."""
+    assert crc(b"\x02\x07") == b"\x41\x12"
