@@ -13,10 +13,10 @@ them at work.
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    __version__: str
     from twinloop.components.contract.errors import HostLimitError
     from twinloop.scenarios.front import Scenario, load, load_text, run
     from twinloop.scenarios.judging.judged import Judged
@@ -61,17 +61,24 @@ __all__ = [
     "serve",
 ]
 
-try:
-    __version__ = version("twinloop")
-except PackageNotFoundError:  # a tree that isn't installed
-    __version__ = "0+unknown"
-
 
 def __getattr__(name: str) -> Any:
     """The thing of that name, from the room where it lives; raises AttributeError with what there is."""
+    if name == "__version__":
+        globals()[name] = _version()
+        return globals()[name]
     if name not in _HOMES:
         raise AttributeError(f"module twinloop has no attribute {name!r}; it has: {', '.join(__all__)}")
     return getattr(import_module(f"twinloop.{_HOMES[name]}"), name)
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # takes longer than all the rest here
+
+    try:
+        return version("twinloop")
+    except PackageNotFoundError:  # a tree that isn't installed
+        return "0+unknown"
 
 
 def __dir__() -> list[str]:

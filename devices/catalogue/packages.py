@@ -6,10 +6,16 @@ command is.
 
 from __future__ import annotations
 
+import os
+import sys
 import traceback
-from collections.abc import Callable, Collection
-from importlib.metadata import EntryPoint, entry_points
+from collections.abc import Callable, Collection, Iterator
+from importlib.machinery import PathFinder
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 OURS = "twinloop"
 """our own distribution, which may use entry points too"""
@@ -22,6 +28,8 @@ class PackageError(Exception):
 
 def points(group: str) -> list[EntryPoint]:
     """All entry points of a group, our own first, those of other packages in the order of their names."""
+    from importlib.metadata import entry_points  # takes a twentieth of a second
+
     return sorted(
         entry_points(group=group), key=lambda point: (not is_ours(point), point.name, package_of(point))
     )
@@ -39,6 +47,8 @@ def by_name(group: str, taken: Collection[str] = ()) -> dict[str, EntryPoint]:
 
 def ignored(group: str, taken: Collection[str] = ()) -> dict[str, list[str]]:
     """Name -> what to say of each entry point that isn't used because its name is another's."""
+    if not _others_may_have(group):
+        return {}
     used, left = _shared_out(group, taken)
     out: dict[str, list[str]] = {}
     for point in left:
@@ -48,6 +58,33 @@ def ignored(group: str, taken: Collection[str] = ()) -> dict[str, list[str]]:
             f'{named(point)} isn\'t used: the name "{point.name}" is {whose}'
         )
     return out
+
+
+def _others_may_have(group: str) -> bool:
+    """May a package that isn't twinloop have entry points of a group? Where the answer is no, which most
+    environments give, it has come without ``importlib.metadata``; what lies elsewhere than in folders is a
+    yes."""
+    if any(hasattr(finder, "find_distributions") and finder is not PathFinder for finder in sys.meta_path):
+        return True
+    wanted = group.encode()
+    return any(file is None or wanted in file.read_bytes() for file in _files_of_others())
+
+
+def _files_of_others() -> Iterator[Path | None]:
+    """``entry_points.txt`` of the packages on the path but for our own; None: it can't be looked into."""
+    for name in sys.path:
+        try:
+            there = os.listdir(name or ".")
+        except FileNotFoundError:
+            continue
+        except OSError:  # an archive, a folder of somebody else
+            yield None
+            continue
+        for one in there:
+            if one.lower().endswith((".dist-info", ".egg-info")) or one.upper() == "EGG-INFO":
+                file = Path(name, one, "entry_points.txt")
+                if not one.startswith(f"{OURS}-") and file.exists():
+                    yield file
 
 
 def _shared_out(group: str, taken: Collection[str]) -> tuple[dict[str, EntryPoint], list[EntryPoint]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection
-from importlib.metadata import EntryPoint
+from typing import TYPE_CHECKING
 
 from typer.exceptions import TyperException
 
@@ -17,6 +17,9 @@ from twinloop.devices.catalogue import packages
 from twinloop.devices.catalogue.packages import PackageError
 from twinloop.scenarios.text.errors import ScenarioError, machine_error, printable
 from twinloop.sim.kernel.invariants import DeviceRefused, InvariantError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 ENTRY_POINTS = "twinloop.commands"
 """a third room's command: a callable taking the arguments after its name and returning an exit code"""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.scenarios.cli.test_cli import TINY
-from twinloop.scenarios.cli.main import main
+from twinloop.scenarios.cli.main import VERBS, command, main
 from twinloop.scenarios.judging.unspoken import unspoken_text
 from twinloop.scenarios.planning.entries import stamped
 from twinloop.scenarios.text.units import duration, exact_duration, show_duration, show_number, show_size
@@ -29,6 +29,11 @@ def test_a_figure_that_rounds_up_to_a_thousand_has_no_exponent() -> None:
     assert show_duration(1_234_000_000) == "1.23 s"
     assert show_size(1023 * 1024) == "1023 KiB"
     assert show_size(1536) == "1.5 KiB"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_help_of_the_whole_says_of_a_verb_what_it_says_itself(verb: str) -> None:
+    assert " ".join(str(command(verb).help).partition("\n\n")[0].split()) == VERBS[verb].about
 
 
 def test_what_is_counted_is_one_or_many() -> None:
