@@ -5,7 +5,10 @@ Belongs here: the base of blocks. Never: keys (blocks.py, gateway_blocks.py, sch
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Self
 
 from pydantic import (
     BaseModel,
@@ -23,6 +26,22 @@ UNSAID = ("behind", "converters", "host", "runtime")
 """keys that stand in no dump while nothing is said: files that know nothing of them keep their digest"""
 
 
+_PLUGINS = "PYDANTIC_DISABLE_PLUGINS"
+
+
+@contextmanager
+def _without_plugins() -> Iterator[None]:
+    before = os.environ.get(_PLUGINS)
+    os.environ[_PLUGINS] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_PLUGINS]
+        else:
+            os.environ[_PLUGINS] = before
+
+
 class Block(BaseModel):
     """A mapping of the file: unknown keys are refused with the nearest known one."""
 
@@ -30,6 +49,19 @@ class Block(BaseModel):
     model_config = ConfigDict(
         strict=True, extra="forbid", frozen=True, populate_by_name=True, defer_build=True
     )
+
+    @classmethod
+    def unsaid(cls) -> Self:
+        """One of which a file says nothing: every key has its default. Nothing has to be checked for that,
+        and so pydantic builds nothing for this block alone."""
+        return cls.model_construct()
+
+    @classmethod
+    def model_rebuild(cls, **asked: Any) -> bool | None:
+        """As pydantic's, which looks for plugins among all installed packages first; a scenario means the
+        same wherever it is read."""
+        with _without_plugins():
+            return super().model_rebuild(**asked)
 
     @model_serializer(mode="wrap")
     def _said(self, usual: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -219,7 +219,7 @@ class Component(Block):
     numbers. Left out: none."""
     args: tuple[str, ...] = Field(default=(), strict=False)
     """Arguments of the component, as WASI gives them to it after its name. Left out: none."""
-    limits: Limits = Limits()
+    limits: Limits = Limits.unsaid()
     """Limits for each instance of the component."""
     options: dict[str, str] = Field(default={}, alias="with")
     """Options of the component itself; all values are text, so quote numbers. `twinloop list components`

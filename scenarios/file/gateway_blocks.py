@@ -45,7 +45,7 @@ class Uplink(Block):
     window: Annotated[int, Field(ge=1, le=65_535)] = 32
     """How many messages may be sent without being acknowledged yet. When the window is full, further messages
     go to the store, or are lost without one."""
-    retry: Retry = Retry()
+    retry: Retry = Retry.unsaid()
     """How long the gateway waits before it connects again after it has lost its session."""
     keep_alive: Interval = Field(default=30 * units.DURATIONS["s"], alias="keep-alive")
     """How often the gateway sends an MQTT ping to the cloud. If a ping doesn't get through within
@@ -223,7 +223,7 @@ class Gateway(Block):
     store: Store | None = None
     """Where messages wait while they can't be sent; `{}` takes the defaults. Left out: what can't be sent is
     lost."""
-    supervision: Restart = Restart()
+    supervision: Restart = Restart.unsaid()
     """How components are restarted after a fault, whether drivers are asked for their status, and the
     watchdog."""
     reservation: Literal["auto", "4 GiB", "64 MiB"] = "auto"
@@ -240,6 +240,6 @@ class Gateway(Block):
     standby: Standby | None = None
     """Makes this gateway the standby of another one. Left out: it leads its own devices. Fleets can't name a
     standby as their gateway."""
-    upgrade: Upgrading = Upgrading()
+    upgrade: Upgrading = Upgrading.unsaid()
     """How the gateway installs new versions of components. It can only be given if the scenario has a
     `registry`."""

@@ -279,7 +279,7 @@ class Scenario(Block):
     observe: Observe | None = None
     """How to recognise the samples of a gateway that isn't simulated, in its MQTT messages. Required for
     `twinloop serve --judge`, not used otherwise."""
-    pace: Pace = Pace()
+    pace: Pace = Pace.unsaid()
     """How well this computer must keep time when real sockets take part."""
     timeline: tuple[Entry, ...] = Field(default=(), strict=False)
     """What happens during the run: faults, writes from the cloud, upgrades. Each entry says when, what and

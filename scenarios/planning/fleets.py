@@ -343,7 +343,7 @@ class FleetPlanner:
         return OpcUaSpec(block.publishing, block.queue)
 
     def _mqtt(self, fleet: schema.Fleet, at: Location) -> MqttSpec:
-        block = fleet.mqtt or schema.Mqtt()
+        block = fleet.mqtt or schema.Mqtt.unsaid()
         seconds, rest = divmod(block.keep_alive, 1_000_000_000)
         if rest or not 1 <= seconds <= KEEP_ALIVE_MAX_S:
             raise self._loaded.document.error(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from twinloop.scenarios.file.boards.blocks import Count, HostBlock, HostsFile, RuntimeBlock, RuntimesFile
 from twinloop.scenarios.file.load_errors import shaped
-from twinloop.scenarios.text.document import parse_document, read_text
+from twinloop.scenarios.text.document import parse_shipped
 from twinloop.sim.model.boards import Figure, HostProgram, Runtime
 
 HOSTS = Path(__file__).parent / "hosts.yaml"
@@ -23,7 +23,7 @@ _THOUSAND = 1000
 
 @cache
 def _hosts_file() -> HostsFile:
-    return shaped(parse_document(read_text(HOSTS), HOSTS), HostsFile)
+    return shaped(parse_shipped(HOSTS), HostsFile)
 
 
 @cache
@@ -61,7 +61,7 @@ def _host(name: str, block: HostBlock) -> HostProgram:
 @cache
 def runtimes() -> dict[str, Runtime]:
     """The runtimes that ship, by name."""
-    found = shaped(parse_document(read_text(RUNTIMES), RUNTIMES), RuntimesFile)
+    found = shaped(parse_shipped(RUNTIMES), RuntimesFile)
     return {name: _runtime(name, block) for name, block in found.runtimes.items()}
 
 

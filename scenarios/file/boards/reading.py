@@ -13,7 +13,7 @@ from pathlib import Path
 from twinloop.scenarios.file.boards.blocks import BoardFile, LongTime, Time
 from twinloop.scenarios.file.boards.programs import hosts, runtimes
 from twinloop.scenarios.file.load_errors import shaped
-from twinloop.scenarios.text.document import Document, Location, parse_document, read_text
+from twinloop.scenarios.text.document import Document, Location, parse_document, parse_shipped
 from twinloop.scenarios.text.errors import ScenarioError, shown_path, unknown
 from twinloop.sim.model.boards import WORK, Board, ComponentFuel, Figure
 
@@ -33,8 +33,7 @@ def shipped(name: str) -> Board:
     """A board that ships; raises KeyError."""
     if name not in names():
         raise KeyError(name)
-    file = LIBRARY / f"{name}.yaml"
-    return read_board(read_text(file), file, name)
+    return _board(parse_shipped(LIBRARY / f"{name}.yaml"), name)
 
 
 def is_file(name: str) -> bool:
@@ -44,7 +43,10 @@ def is_file(name: str) -> bool:
 
 def read_board(text: str, file: Path, name: str) -> Board:
     """Raises ScenarioError with the place in the file."""
-    document = parse_document(text, file)
+    return _board(parse_document(text, file), name)
+
+
+def _board(document: Document, name: str) -> Board:
     found = shaped(document, BoardFile)
     if found.metered_fuel.value < found.fuel.value:
         raise document.error(

@@ -217,7 +217,7 @@ class ModelFile(Block):
     largest_read: Annotated[int, Field(ge=1, le=READ_MAX)] = Field(default=READ_MAX, alias="largest-read")
     holes: Literal["zero", "refused"] = "zero"
     identity: IdentityBlock | None = None
-    manners: MannersBlock = MannersBlock()
+    manners: MannersBlock = MannersBlock.unsaid()
     """what its devices do that a gateway has to cope with"""
     constants: dict[Literal["coil", "discrete", "holding", "input"], Words] = Field(default_factory=dict)
     points: Annotated[dict[str, PointBlock], Field(min_length=1)]

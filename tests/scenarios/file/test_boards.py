@@ -10,9 +10,10 @@ import yaml
 import twinloop
 from tests.scenarios.cli.test_cli import TINY
 from twinloop.scenarios.cli.main import main
-from twinloop.scenarios.file.boards.programs import hosts, runtimes
-from twinloop.scenarios.file.boards.reading import names, read_board, shipped
+from twinloop.scenarios.file.boards.programs import HOSTS, RUNTIMES, hosts, runtimes
+from twinloop.scenarios.file.boards.reading import LIBRARY, names, read_board, shipped
 from twinloop.scenarios.file.json_schema import board_file_schema
+from twinloop.scenarios.text.document import parse_document, parse_shipped, read_text
 from twinloop.scenarios.text.errors import ScenarioError
 from twinloop.sim.model.boards import (
     RESERVATION_DEFAULT_BYTES,
@@ -242,3 +243,11 @@ def test_the_schema_takes_every_board_that_ships() -> None:
         jsonschema.validate(parse_document(read_text(file), file).data, schema)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({**OWN, "cores": "two"}, schema)
+
+
+@pytest.mark.parametrize(
+    "file", [HOSTS, RUNTIMES, *sorted(LIBRARY.glob("*.yaml"))], ids=lambda file: file.name
+)
+def test_our_own_files_are_read_alike_by_libyaml(file: Path) -> None:
+    """Where PyYAML has it: data, and the line of each key and value."""
+    assert parse_shipped(file) == parse_document(read_text(file), file)
