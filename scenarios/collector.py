@@ -21,6 +21,7 @@ class Collector:
 
     def __init__(self) -> None:
         self._clean_bytes: int | None = None
+        self._begun = False
 
     @contextlib.contextmanager
     def calm(self) -> Iterator[None]:
@@ -36,9 +37,12 @@ class Collector:
             gc.unfreeze()
 
     def collect(self) -> None:
-        """All garbage if the process has grown, or if nobody knows; else what is young."""
+        """All garbage if the process has grown, or if nobody knows; else what is young. Before its first run
+        nothing has churned yet, and all that a whole collection would do is take its time."""
         now = resident_bytes()
-        if now is not None and self._clean_bytes is not None and now - self._clean_bytes < GROWTH_BYTES:
+        if not self._begun:
+            self._begun, self._clean_bytes = True, now
+        elif now is not None and self._clean_bytes is not None and now - self._clean_bytes < GROWTH_BYTES:
             gc.collect(1)
         else:
             gc.collect()

@@ -10,25 +10,20 @@ import contextlib
 import shlex
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from twinloop.components.host.call_state import NeedsFibers
 from twinloop.components.host.host import Host
-from twinloop.scenarios import banded
+from twinloop.records import dataclass
 from twinloop.scenarios.checking import foreseen, refusal
 from twinloop.scenarios.collector import COLLECTOR
-from twinloop.scenarios.determinism import Comparison, RecordedTrace
 from twinloop.scenarios.file.load import Loaded, known_as, of_an_old_format, of_ignored_packages
-from twinloop.scenarios.judging.judged import Judged
-from twinloop.scenarios.judging.pressing import pressing
 from twinloop.scenarios.judging.thresholds import Judge, read_expectations
-from twinloop.scenarios.judging.verdict import NOT_KEPT, Verdict, exit_code, on_the_wire
+from twinloop.scenarios.judging.verdict import BANDS, NOT_KEPT, Verdict, exit_code, on_the_wire
 from twinloop.scenarios.planning.plan import Planner
-from twinloop.scenarios.report import document
-from twinloop.scenarios.report.folder import Folder
-from twinloop.scenarios.report.result import Result, collect
 from twinloop.scenarios.text.words import number_of
 from twinloop.scenarios.wire.places import attached, require_nodes, require_tcp
 from twinloop.sim.gateway.supervisor import ConfigRefused
@@ -38,7 +33,14 @@ from twinloop.sim.kernel.wallclock import EPOCH_NS
 from twinloop.sim.model.spec import WorldSpec
 from twinloop.sim.world import World
 
-Watch = Callable[[World, Folder | None], contextlib.AbstractContextManager[None]]
+if TYPE_CHECKING:  # what is told of a run is loaded when it is over, what is kept of it when it is asked for
+    from twinloop.scenarios.determinism import Comparison, RecordedTrace
+    from twinloop.scenarios.judging.judged import Judged
+    from twinloop.scenarios.report.folder import Folder
+    from twinloop.scenarios.report.result import Result
+
+AUTO, _, NEVER = BANDS
+Watch = Callable[[World, "Folder | None"], contextlib.AbstractContextManager[None]]
 """made of a world that hasn't run and the folder of ``--out``"""
 
 
@@ -65,7 +67,7 @@ class Options:
     """clock ``paced``: simulated time at so many times the wall's; None is clock ``virtual``"""
     progress: Callable[[int, int], None] | None = None
     """called with (simulated ns so far, ns in all)"""
-    band: str = banded.AUTO
+    band: str = AUTO
     """are the ends of the bands run, too: verdict.BANDS. On the wire they never are"""
     plain: bool = False
     """judge by what is measured alone: at an end of the bands"""
@@ -128,14 +130,14 @@ def _run(loaded: Loaded, options: Options, host: Host) -> Result:
         spec, notes = attached(spec, options.places)
         require_nodes(spec)
         planner.notes += notes
-        folder = Folder(options.out) if options.out is not None else None
-        recording = RecordedTrace() if options.check else None
+        folder = _folder(options)
+        recording = _recording() if options.check else None
         try:
             result = _once(loaded, spec, host, options, planner.notes, folder, recording)
         finally:
             if folder is not None:
                 folder.close()
-        if options.band != banded.NEVER and not options.places:
+        if options.band != NEVER and not options.places:
             result = _at_the_ends(loaded, spec, host, options, planner.notes, result)
         if recording is not None:
             result = _again(loaded, spec, host, options, planner.notes, result, recording)
@@ -147,8 +149,24 @@ def _run(loaded: Loaded, options: Options, host: Host) -> Result:
             folder.leave()
 
 
+def _folder(options: Options) -> Folder | None:
+    if options.out is None:
+        return None
+    from twinloop.scenarios.report.folder import Folder
+
+    return Folder(options.out)
+
+
+def _recording() -> RecordedTrace:
+    from twinloop.scenarios.determinism import RecordedTrace
+
+    return RecordedTrace()
+
+
 def _written(folder: Folder, loaded: Loaded, result: Result, options: Options) -> None:
     """The same document as --json's, of this scenario alone."""
+    from twinloop.scenarios.report import document
+
     code = exit_code(result.verdict, options.strict, bool(result.data["unspoken"]))
     folder.write_result(document.text([document.entry(loaded.file, result, code)]))
 
@@ -159,7 +177,7 @@ def _on_loopback(loaded: Loaded, spec: WorldSpec, host: Host, options: Options, 
     from twinloop.scenarios.wire.fidelity import compared, over_loopback, served_elsewhere
 
     require_tcp(spec, "--clock", {device.name for device in spec.devices})
-    folder = Folder(options.out) if options.out is not None else None
+    folder = _folder(options)
     try:
         with served_elsewhere(loaded.file, spec, loaded.document.settings) as field_of:
             wired, changed = attached(spec, field_of.places, elsewhere=True)
@@ -281,6 +299,9 @@ def _judged(loaded: Loaded, world: World, judge: Judge, options: Options, notes:
     except InvariantError as broken:
         error, judged, verdict = str(broken), [], Verdict.BROKEN
     wall_s = time.perf_counter() - began
+    from twinloop.scenarios.judging.pressing import pressing
+    from twinloop.scenarios.report.result import collect
+
     if world.pacer is not None and world.pacer.wire and not world.pacer.kept(loaded.scenario.pace.tolerance):
         verdict, notes = on_the_wire(verdict, False), [*notes, NOT_KEPT]
     result = collect(
@@ -296,8 +317,10 @@ def _at_the_ends(
     loaded: Loaded, spec: WorldSpec, host: Host, options: Options, notes: list[str], nominal: Result
 ) -> Result:
     """What the ends of the bands leave of a verdict; the run itself stays the nominal one."""
-    if options.band == banded.AUTO and (not nominal.pressing or nominal.verdict is Verdict.FAIL):
+    if options.band == AUTO and (not nominal.pressing or nominal.verdict is Verdict.FAIL):
         return nominal
+    from twinloop.scenarios import banded
+
     plain = replace(options, out=None, speed=None, watches=(), progress=None, plain=True)
     return banded.settled(spec, nominal, lambda world: _once(loaded, world, host, plain, notes, None, None))
 
@@ -340,7 +363,7 @@ def command(loaded: Loaded, seed: int, options: Options) -> str:
     ]
     for gateway, board in options.boards.items():
         parts += ["--board", f"{gateway}={board}"]
-    if options.band != banded.AUTO:
+    if options.band != AUTO:
         parts += ["--band", options.band]
     for setting in loaded.document.settings:
         parts += ["--set", setting]

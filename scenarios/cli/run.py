@@ -268,15 +268,15 @@ def _many(
 ) -> Many | None:
     """What is asked of many seeds; ``beside``: which flags that don't go with them are given. Raises
     ScenarioError."""
-    from twinloop.scenarios.evidence.many import Many
-    from twinloop.scenarios.evidence.seeds import read_shard
-
     if seeds is None:
         given_alone = {"--jobs": jobs, "--require": require, "--shard": shard, "--cluster": cluster}
         for flag, given in given_alone.items():
             if given is not None:
                 raise ScenarioError(flag, None, "", f"{flag} goes with --seeds, e.g. --seeds 1..200")
         return None
+    from twinloop.scenarios.evidence.many import Many  # a single run needs no processes and no cluster
+    from twinloop.scenarios.evidence.seeds import read_shard
+
     for flag, given in beside.items():
         if given:
             raise ScenarioError(flag, None, "", f"{flag} and --seeds don't go together: {_WHY[flag]}")

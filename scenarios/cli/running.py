@@ -10,10 +10,11 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from twinloop.records import dataclass
 from twinloop.scenarios.cli.evidence.files import apart, cleared, writable
 from twinloop.scenarios.cli.finding import expand
 from twinloop.scenarios.interrupts import Interrupts, interruptible
@@ -75,11 +76,6 @@ def run_all(
 ) -> int:
     """Run scenarios, each with these settings, report each, write what was asked for; returns the worst exit
     code."""
-    from twinloop.scenarios.report.console import console_of, patient, report  # --help must not wait for it
-    from twinloop.scenarios.report.total import total
-
-    patient()
-    console = console_of(aside=outputs.json_file == "-")
     ran: list[Ran] = []
     out = outputs.out
     stems = [file.stem for file in scenarios]
@@ -96,7 +92,7 @@ def run_all(
             one = _run_one(file, settings, replace(options, out=folder), interrupts, gathering)
             ran.append(one)
             if not isinstance(one.outcome, Exception):
-                report(console, one.outcome, shown_path(file))
+                _report(one.outcome, file, outputs)
             if one.code == ABORTED or interrupts.asked:
                 break
         left = len(scenarios) - len(ran)
@@ -111,8 +107,25 @@ def run_all(
                 if outputs.github:
                     tell_github(ran, left, options.strict, aside=outputs.json_file == "-")
         if len(scenarios) > 1:
-            total(console, [(shown_path(one.file), one.outcome, one.code) for one in ran], left)
+            _report_all(ran, left, outputs)
     return worst([one.code for one in ran] + ([ABORTED] if left else []))
+
+
+def _report(result: Result, file: Path, outputs: Outputs) -> None:
+    """On the terminal. What prints is loaded when there is something to print."""
+    from twinloop.scenarios.report.console import console_of, patient, report
+
+    patient()
+    report(console_of(aside=outputs.json_file == "-"), result, shown_path(file))
+
+
+def _report_all(ran: list[Ran], left: int, outputs: Outputs) -> None:
+    """The last lines of a command with several scenarios."""
+    from twinloop.scenarios.report.console import console_of
+    from twinloop.scenarios.report.total import total
+
+    told = [(shown_path(one.file), one.outcome, one.code) for one in ran]
+    total(console_of(aside=outputs.json_file == "-"), told, left)
 
 
 def scenarios_of(files: list[str], outputs: Outputs, strict: bool) -> list[Path]:

@@ -52,6 +52,8 @@ class _Patient:
 def script() -> None:
     """The console script."""
     signal.signal(signal.SIGINT, _leave)
+    # threads for large matrices, which nothing here has: to start them takes longer than all of NumPy's code
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     sys.stdout, sys.stderr = _Patient(sys.stdout), _Patient(sys.stderr)
     from twinloop.scenarios.cli.main import main
 

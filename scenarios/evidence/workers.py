@@ -17,11 +17,13 @@ import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from twinloop.components.host.host import Host
+from twinloop.records import dataclass
 from twinloop.scenarios import runner
 from twinloop.scenarios.file.load import Loaded
 from twinloop.scenarios.interrupts import Interrupts
@@ -156,6 +158,7 @@ def _ended(
 def _pool(work: Work, jobs: int) -> Iterator[ProcessPoolExecutor]:
     """Processes that have read the scenario; what still runs in the end is killed."""
     # forked where that is safe: this process has imported everything, and no thread of it runs yet
+    import_module("twinloop.scenarios.judging.pressing")  # what a run imports when it is over, too
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
     pool = ProcessPoolExecutor(jobs, context, _prepare, (work,))
     try:

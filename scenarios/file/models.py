@@ -18,7 +18,6 @@ from twinloop.devices.model.device import DeviceModel
 from twinloop.scenarios.file.datasheet.reading import read_model
 from twinloop.scenarios.text.document import Document, Location
 from twinloop.scenarios.text.errors import ScenarioError, shown_path, unknown
-from twinloop.scenarios.twin.twin import twin
 
 RECORDING = "recording/"
 NODESET = "nodeset/"
@@ -58,6 +57,8 @@ class Models:
                     at, f"{model.name} is a recording already, it has no state to begin with"
                 )
             try:
+                from twinloop.scenarios.twin.twin import twin  # of few scenarios
+
                 self._made[key] = twin(model, self._read(name, at), name)
             except ValueError as error:
                 raise self._document.error(at, f"{shown_path(self._folder / name)}: {error}") from error

@@ -30,6 +30,7 @@ def test_all_garbage_goes_when_the_process_has_grown(monkeypatch: pytest.MonkeyP
     size: list[int | None] = [10**9]
     monkeypatch.setattr("twinloop.scenarios.collector.resident_bytes", lambda: size[0])
     collector = Collector()
+    collector.collect()
     gc.freeze()  # what the suite holds is looked at by nobody meanwhile
     gc.disable()
     try:
@@ -45,6 +46,21 @@ def test_all_garbage_goes_when_the_process_has_grown(monkeypatch: pytest.MonkeyP
         found = old_garbage()
         collector.collect()
         assert found() is None, "where nobody knows it is looked for each time"
+    finally:
+        gc.enable()
+        gc.unfreeze()
+
+
+def test_before_the_first_run_nothing_is_looked_for() -> None:
+    collector = Collector()
+    gc.freeze()
+    gc.disable()
+    try:
+        young = weakref.ref(Circle())
+        collector.collect()
+        assert young() is not None
+        collector.collect()
+        assert young() is None
     finally:
         gc.enable()
         gc.unfreeze()
