@@ -9,10 +9,11 @@ are booted, as they would be before t = 0.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from twinloop.components.host.host import Host
+from twinloop.records import dataclass
 from twinloop.scenarios.file.load import Loaded, load, of_an_old_format, of_ignored_packages
 from twinloop.scenarios.file.settings import Setting
 from twinloop.scenarios.judging.thresholds import expectation_errors, read_expectations

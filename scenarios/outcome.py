@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import sys
 import traceback
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from twinloop.components.contract.errors import HostLimitError
+from twinloop.records import dataclass
 from twinloop.scenarios.judging.verdict import ABORTED, INTERNAL_ERROR, MACHINE, SCENARIO_ERROR
 from twinloop.scenarios.text.errors import ScenarioError, machine_error, printable, shown_path
 from twinloop.sim.kernel.invariants import DeviceRefused

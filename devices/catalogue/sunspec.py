@@ -8,12 +8,11 @@ the model.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from twinloop.devices.catalogue.sunspec_layout import Place, kebab, places
 from twinloop.devices.model.encodings import TEXT
 from twinloop.devices.model.points import Point, Power, Text
 from twinloop.devices.model.signal import Signal
+from twinloop.records import dataclass
 
 BASE = 40000
 _COMMON_LENGTH = 66

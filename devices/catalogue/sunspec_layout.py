@@ -13,10 +13,11 @@ from __future__ import annotations
 import importlib.util
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from twinloop.records import dataclass
 
 DEFAULT_INSTANCES = 2
 """of a repeating group, when nobody says"""

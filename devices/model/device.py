@@ -6,7 +6,7 @@ Belongs here: the model's description and its life in time. Never: bytes of a pr
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from twinloop.devices.model.cell import Cell
 from twinloop.devices.model.encodings import TEXT
@@ -18,6 +18,7 @@ from twinloop.devices.model.profile import PLAIN, Profile
 from twinloop.devices.model.registers import RegisterImage
 from twinloop.devices.model.signal import mixed
 from twinloop.devices.model.stepper import step_function
+from twinloop.records import dataclass
 
 POINTS_MAX = 500
 """of one model: what a driver's table and a ledger mask are tested for"""

@@ -8,8 +8,9 @@ Integers and floats follow IEEE 754 and two's complement. Binary coded decimals 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from struct import Struct
+
+from twinloop.records import dataclass
 
 F32_MAX = 3.4028234663852886e38
 """largest finite f32 (IEEE 754 binary32)"""

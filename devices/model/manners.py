@@ -8,7 +8,7 @@ answers (devices/modbus/mannered.py), connections (sim/field/mannered_port.py), 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from twinloop.records import dataclass
 
 MORE = ("refuse", "drop-first")
 """what happens when more connections come than are allowed: the new one is refused, or the oldest is

@@ -6,11 +6,11 @@ Belongs here: a point's place, meaning and limits. Never: types (encodings.py), 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from twinloop.devices.model.encodings import ENCODINGS, TEXT, TEXT_REGISTERS_MAX, TYPES
 from twinloop.devices.model.signal import Signal
+from twinloop.records import dataclass
 
 TABLES = ("coil", "discrete", "holding", "input")
 BITS = ("coil", "discrete")

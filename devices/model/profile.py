@@ -6,8 +6,9 @@ Belongs here: these figures. Never: points (points.py), answering (devices/modbu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
+
+from twinloop.records import dataclass
 
 READ_MAX = 125
 """registers of one read (MODBUS Application Protocol V1.1b3 sections 6.3 and 6.4)"""

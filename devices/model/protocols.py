@@ -7,10 +7,10 @@ devices/mqtt), or how a gateway reads one (sim/field/, sim/gateway/readers.py).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from twinloop.devices.model.nodes import node_address, node_id
 from twinloop.devices.model.points import Point
+from twinloop.records import dataclass
 
 MBAP, RTU, ASCII = "mbap", "rtu", "ascii"
 """how a Modbus PDU is framed: MODBUS Messaging on TCP/IP V1.0b section 3.1.3; MODBUS over Serial Line V1.02

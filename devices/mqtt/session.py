@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Protocol
 
 from twinloop.devices.mqtt.fields import ProtocolError
@@ -24,6 +24,7 @@ from twinloop.devices.mqtt.packet import (
 )
 from twinloop.devices.mqtt.packet5 import LEVEL, NO_LOCAL, decode, encode5, is_connect
 from twinloop.devices.mqtt.topics import FilterTree
+from twinloop.records import dataclass
 
 
 class Handler(Protocol):

@@ -18,12 +18,12 @@ import tempfile
 import uuid
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twinloop.components.host.host import Host
+from twinloop.records import dataclass
 from twinloop.scenarios.evidence.remote.parcel import Parcel, packed
 from twinloop.scenarios.evidence.remote.versions import (
     ASKED,

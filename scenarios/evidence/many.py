@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from twinloop.records import dataclass
 from twinloop.scenarios.evidence.cluster import Cluster, run_on_cluster
 from twinloop.scenarios.evidence.interval import runs_to_show, wilson
 from twinloop.scenarios.evidence.seeds import Shard, read_seeds

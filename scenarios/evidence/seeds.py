@@ -6,8 +6,8 @@ Belongs here: the words of --seeds and --shard. Never: running them (workers.py)
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
+from twinloop.records import dataclass
 from twinloop.scenarios.text.errors import ScenarioError
 
 SEEDS_MAX = 100_000

@@ -8,10 +8,10 @@ be put together. Never: running (workers.py), words for people (seeds_report.py)
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from twinloop.records import dataclass
 from twinloop.scenarios.evidence.interval import wilson
 from twinloop.scenarios.judging.expectation import Expectation
 from twinloop.scenarios.judging.expressions import ExpressionError, parse

@@ -9,12 +9,13 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from twinloop.records import dataclass
 from twinloop.scenarios.judging.verdict import MACHINE, worst
 from twinloop.scenarios.text.errors import MachineError, ScenarioError, printable
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from twinloop.devices.catalogue import catalog
+from twinloop.records import dataclass
 from twinloop.scenarios.file import format_1
 from twinloop.scenarios.file.boards.reading import Boards
 from twinloop.scenarios.file.load_errors import translated

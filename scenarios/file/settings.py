@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
+from twinloop.records import dataclass
 from twinloop.scenarios.file.block import as_yaml
 from twinloop.scenarios.file.schema import Override, Scenario
 from twinloop.scenarios.text.document import DEPTH_MAX, Document, Location, parse_value

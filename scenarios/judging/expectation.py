@@ -5,7 +5,9 @@ Belongs here: its parts. Never: how it is written (expressions.py), what is meas
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from twinloop.records import dataclass
 
 ROUNDED = 2.0**-50
 """what two ways to compute one number in doubles may differ by, relative: a few units in the last place"""

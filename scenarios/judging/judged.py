@@ -5,8 +5,7 @@ Belongs here: the pair of expectation and verdict. Never: pass rules (thresholds
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from twinloop.records import dataclass
 from twinloop.scenarios.judging.expectation import Expectation
 from twinloop.scenarios.judging.verdict import Verdict
 from twinloop.sim.kernel.histogram import NEVER

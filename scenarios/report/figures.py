@@ -7,8 +7,9 @@ Belongs here: shapes, and how they are read from the document. Never: how a figu
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from twinloop.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,13 @@ import hashlib
 import json
 import platform
 import time
-from dataclasses import dataclass, field
+from dataclasses import field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from twinloop.components.native.choice import CHOICE
 from twinloop.devices.model.statuses import quality, status_name
+from twinloop.records import dataclass
 from twinloop.scenarios.file.load import Loaded
 from twinloop.scenarios.judging.judged import Judged
 from twinloop.scenarios.judging.measure import busy_ratio

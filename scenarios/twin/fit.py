@@ -9,7 +9,7 @@ itself, so that how late an answer is says how often each way lost it in a row.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -20,6 +20,7 @@ from twinloop.devices.model.device import DeviceModel
 from twinloop.devices.model.points import Point
 from twinloop.devices.model.protocols import EVERY
 from twinloop.devices.model.signal import Signal
+from twinloop.records import dataclass
 from twinloop.scenarios.text.words import number_of
 from twinloop.scenarios.twin.series import Estimate, Series, without_spikes
 from twinloop.scenarios.twin.shapes import Shape, all_shapes, doubted

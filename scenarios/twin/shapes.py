@@ -9,11 +9,12 @@ one wins (fit.py). Times in seconds, ``step_s`` is the model's. Standard errors:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 import numpy as np
 
 from twinloop.devices.model.signal import Signal
+from twinloop.records import dataclass
 from twinloop.scenarios.twin.alignment import PERIODIC, turned
 from twinloop.scenarios.twin.series import Array, Estimate, Series, least_squares
 

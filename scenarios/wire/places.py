@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from twinloop.devices.model.nodes import node_address
 from twinloop.devices.model.protocols import PROTOCOLS, DeviceProtocol
+from twinloop.records import dataclass
 from twinloop.scenarios.text.errors import ScenarioError, unknown
 from twinloop.scenarios.text.units import show_duration
 from twinloop.sim.model.spec import DeviceSpec, PlaceSpec, WorldSpec

@@ -9,10 +9,11 @@ nanosecond, what the profile gives for its fuel, crossings, values and bytes: cp
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, replace
 from typing import TYPE_CHECKING
 
 from twinloop.components.native.choice import CHOICE
+from twinloop.records import dataclass
 from twinloop.sim.field.files import Files
 from twinloop.sim.machine.memories import Memories
 from twinloop.sim.model.boards import Board, Prices

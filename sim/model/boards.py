@@ -8,11 +8,13 @@ one of those."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from decimal import Context, Decimal
 from enum import StrEnum
 from functools import cache
 from typing import NamedTuple
+
+from twinloop.records import dataclass
 
 
 class Figure(NamedTuple):

@@ -7,8 +7,7 @@ by ``python -m benchmarks.pooling``: addresses that an engine takes when it is m
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from twinloop.records import dataclass
 from twinloop.sim.model.boards import (
     MAPS_MAX,
     MAPS_PER_MEMORY,

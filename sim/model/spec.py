@@ -8,7 +8,7 @@ Belongs here: fields with units. Never: behaviour, defaults that a user would wa
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 from twinloop.components.host.component import Component
@@ -16,6 +16,7 @@ from twinloop.components.releases.registry import Keys, Release, Version
 from twinloop.devices.model.device import DeviceModel
 from twinloop.devices.model.manners import Manners
 from twinloop.devices.model.protocols import PROTOCOLS, DeviceProtocol
+from twinloop.records import dataclass
 from twinloop.sim.model.boards import Board, End, HostProgram, Runtime
 from twinloop.sim.model.pool import Pool
 from twinloop.sim.model.wasi import NO_WASI, WasiSpec

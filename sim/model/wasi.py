@@ -5,9 +5,8 @@ Belongs here: fields. Never: behaviour (sim/wasi).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from twinloop.components.wasi.interfaces import ALWAYS
+from twinloop.records import dataclass
 
 ENTRY_BYTES = 64
 """that a file or folder takes of its quota beside its content, so that empty ones aren't endless (ours)"""

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
 from twinloop.components.native.choice import CHOICE
+from twinloop.records import dataclass
 from twinloop.sim.kernel.clock import NEVER_NS, S
 from twinloop.sim.kernel.random import RandomStream, RandomStreams, probability_word
 from twinloop.sim.network.rule import DROP, PASS, Delay, Packet, Rule

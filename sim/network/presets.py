@@ -5,8 +5,7 @@ Belongs here: numbers. ``ours`` marks an engineering estimate that nobody measur
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from twinloop.records import dataclass
 from twinloop.sim.kernel.clock import MS, US
 from twinloop.sim.network.link import GilbertElliott, LinkModel
 

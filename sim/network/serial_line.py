@@ -13,11 +13,11 @@ the exchange: stage ``bus``.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from twinloop.devices.modbus.frames import AsciiFrames, ascii_body
 from twinloop.devices.modbus.server import ModbusServer
+from twinloop.records import dataclass
 from twinloop.sim.kernel.clock import US, Environment, S
 from twinloop.sim.kernel.random import RandomStreams
 from twinloop.sim.network.link import Link, Way

@@ -8,10 +8,10 @@ back.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from twinloop.devices.mqtt.packet import Connect, Packet, Pingreq, Publish, Subscribe
+from twinloop.records import dataclass
 from twinloop.sim.cloud.cloud import Cloud
 from twinloop.sim.cloud.leases import LeaseAnswer, LeaseRequest
 from twinloop.sim.cloud.messages import TLS_RECORD_BYTES, Command, Message

@@ -6,9 +6,9 @@ Belongs here: what happens to components. Never: what a gateway does about it (s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from twinloop.components.host.outcome import Cause, Fault
+from twinloop.records import dataclass
 from twinloop.sim.model.spec import WorldSpec
 from twinloop.sim.trouble.verb import Mistake, Site, Unknown, Verb, WholeStage, key
 

@@ -6,13 +6,13 @@ Belongs here: what happens to devices and fleets. Never: what a fault does to va
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from twinloop.devices.model import misbehaviour, overlay
 from twinloop.devices.model.device import DeviceModel
 from twinloop.devices.model.misbehaviour import Misbehaviour
 from twinloop.devices.model.overlay import ValueFault
 from twinloop.devices.model.statuses import STATUS_CODES
+from twinloop.records import dataclass
 from twinloop.sim.cloud.messages import Command
 from twinloop.sim.model.spec import WorldSpec
 from twinloop.sim.trouble.verb import Mistake, Site, Stage, Undo, Unknown, Verb, WholeStage, key

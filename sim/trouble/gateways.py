@@ -7,8 +7,8 @@ store.py).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
+from twinloop.records import dataclass
 from twinloop.sim.gateway.gateway import Gateway
 from twinloop.sim.kernel.clock import NEVER_NS, TROUBLE
 from twinloop.sim.model.spec import WorldSpec

@@ -6,9 +6,9 @@ Belongs here: what happens to links. Never: how a link treats packets (link.py),
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from twinloop.records import dataclass
 from twinloop.sim.kernel.clock import TROUBLE
 from twinloop.sim.model.spec import WorldSpec
 from twinloop.sim.network.link import Link

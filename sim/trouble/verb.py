@@ -8,10 +8,11 @@ Belongs here: the base of all verbs, and what they may ask of a file and find on
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, field, fields
 from typing import Any, ClassVar, Protocol
 
 from twinloop.devices.model.device import DeviceModel
+from twinloop.records import dataclass
 from twinloop.sim.model.spec import WorldSpec
 from twinloop.sim.trouble.stage import Stage, WholeStage
 

@@ -14,10 +14,10 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twinloop.devices.model.device import Device
+from twinloop.records import dataclass
 from twinloop.sim.field.real_port import RealWorld
 from twinloop.sim.kernel.clock import Environment, S
 from twinloop.sim.truth.truth import NOT_WRITTEN, UNREAD, Shown, Truth, Witness, agree, as_ordered

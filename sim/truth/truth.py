@@ -10,10 +10,10 @@ Nothing here is on the timeline or in the trace: a run with and without it is th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from twinloop.devices.model.statuses import BAD
+from twinloop.records import dataclass
 from twinloop.sim.kernel.clock import S
 
 if TYPE_CHECKING:

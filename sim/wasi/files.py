@@ -11,8 +11,9 @@ of a file's new content a part, all or nothing. A stream of random numbers decid
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
+from twinloop.records import dataclass
 from twinloop.sim.kernel.random import RandomStream
 from twinloop.sim.model.wasi import ENTRY_BYTES, Folder
 

@@ -12,10 +12,11 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from twinloop.records import dataclass
 from twinloop.scenarios.file.load import Loaded, of_document
 from twinloop.scenarios.file.named import MODELS, named_files
 from twinloop.scenarios.text.document import Document

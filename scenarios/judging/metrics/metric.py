@@ -6,8 +6,8 @@ Belongs here: what a row has. Never: a row (the other files of this folder), the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
+from twinloop.records import dataclass
 from twinloop.scenarios.judging.expectation import Expectation
 from twinloop.scenarios.judging.measure import Measures, statistic
 from twinloop.sim.accounts.ledger import End
