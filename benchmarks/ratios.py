@@ -23,7 +23,7 @@ from tempfile import TemporaryDirectory
 
 import simpy
 
-from benchmarks import memory, paired, redraws
+from benchmarks import memory, paired, redraws, starting
 from benchmarks.opcua import Servers
 from benchmarks.probe import raw, stock, typed
 from benchmarks.steps import closures_to_generated
@@ -434,6 +434,7 @@ def main() -> int:
         stepped(),
         seen(host),
         redrawn(host),
+        *(Row(f.words, f.value, f"<= {f.bound}", f.value <= f.bound, f.detail) for f in starting.measured()),
     ]
     host.close()
     for row in rows:

@@ -83,8 +83,6 @@ _LENGTHS = tuple((size + 1).to_bytes(2, "big") for size in range(PDU_BYTES_MAX +
 _ILLEGAL_FUNCTION, _ILLEGAL_ADDRESS, _ILLEGAL_VALUE, _NO_TARGET = 1, 2, 3, 11
 
 
-
-
 class _Context:
     """pymodbus's data model, by duck type, over a register image."""
 

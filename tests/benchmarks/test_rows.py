@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from benchmarks import once, paired, ratios, redraws, steps, wire
+from benchmarks import once, paired, ratios, redraws, starting, steps, wire
 from twinloop.components.host.host import Host
 
 
@@ -29,6 +29,8 @@ def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
         (steps, "STEPS", 5),
         (wire, "LASTS_S", 1),
         (once, "WARM_UP_S", 1),
+        (starting, "PAIRS", 1),
+        (starting, "SEEDS", 1),
         (once, "REQUESTS", 10),
     ):
         assert isinstance(getattr(module, name), int)
@@ -79,3 +81,13 @@ def test_what_is_compared_with_an_older_commit(
     assert ready == "ready"
     assert len(costs) == 2
     assert min(map(float, costs)) > 0
+
+
+@pytest.mark.parametrize("measure", [starting.help_, starting.run, starting.seed], ids=lambda f: f.__name__)
+def test_a_row_of_the_start(host: Host, measure: Callable[[], starting.Figure]) -> None:
+    assert measure().value > 0
+
+
+def test_a_start_that_fails_is_no_figure() -> None:
+    with pytest.raises(RuntimeError, match="ended with 3"):
+        starting.cpu_s("raise SystemExit(3)", {})
