@@ -242,11 +242,12 @@ typedef struct {
     uint64_t bytes; /* of memory */
     uint64_t left;  /* of TRANSFER_MAX */
     Segment **arena;
-    char failure[200];
+    const char *failure; /* of lift_text when it names a number: the interpreter's lock is held */
 } Lift;
+static char lift_text[100];
 
 static bool lift_failed(Lift *lift, const char *why) {
-    snprintf(lift->failure, sizeof lift->failure, "%s", why);
+    lift->failure = why;
     return false;
 }
 
@@ -296,11 +297,12 @@ static bool is_utf8(Lift *lift, const uint8_t *text, uint64_t size) {
             i += 1 + (uint64_t)more;
             continue;
         }
+        lift->failure = lift_text;
         if (more && i + 1 + (uint64_t)good == size)
-            snprintf(lift->failure, sizeof lift->failure, "incomplete utf-8 byte sequence from index %llu",
+            snprintf(lift_text, sizeof lift_text, "incomplete utf-8 byte sequence from index %llu",
                      (unsigned long long)i);
         else
-            snprintf(lift->failure, sizeof lift->failure, "invalid utf-8 sequence of %d bytes from index %llu",
+            snprintf(lift_text, sizeof lift_text, "invalid utf-8 sequence of %d bytes from index %llu",
                      1 + good, (unsigned long long)i);
         return false;
     }
@@ -358,7 +360,8 @@ static bool lift_char(Lift *lift, uint32_t code, Value *out) {
 /* What a variant, enum, option or result has beside its payload, which is at place; NULL: there is none. */
 static bool lift_tag(Lift *lift, const Type *type, uint32_t tag, Value *out, Value **place) {
     if (tag >= type->count) {
-        snprintf(lift->failure, sizeof lift->failure, "discriminant %u out of range [0..%u)", tag, type->count);
+        lift->failure = lift_text;
+        snprintf(lift_text, sizeof lift_text, "discriminant %u out of range [0..%u)", tag, type->count);
         return false;
     }
     const Part *part = type->parts + tag;

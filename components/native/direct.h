@@ -274,10 +274,15 @@ static void *step_at_once(Direct *self, void *context, const Step *step, CoreIns
     return error != NULL ? error : trap;
 }
 
-/* Begins a step on a fiber; the future, or NULL with an error. */
-static void *step_on_fiber(Direct *self, void *context, const Step *step, CoreInstance *made, void **error) {
+static void free_linker(Direct *self) {
     if (self->linker != NULL)
         core.linker_delete(self->linker);
+    self->linker = NULL;
+}
+
+/* Begins a step on a fiber; the future, or NULL with an error. */
+static void *step_on_fiber(Direct *self, void *context, const Step *step, CoreInstance *made, void **error) {
+    free_linker(self);
     self->linker = core.linker_new(self->blueprint->engine);
     for (uint32_t i = 0; i < step->count; i++) {
         const Wanted *one = step->wanted + i;
@@ -356,8 +361,7 @@ static void free_direct(CallWords *words) {
     if (self == NULL)
         return;
     words->direct = NULL;
-    if (self->linker != NULL)
-        core.linker_delete(self->linker);
+    free_linker(self);
     free(self->functions);
     free(self);
 }
@@ -622,6 +626,7 @@ static bool direct_done(CallWords *words) {
     }
     if (self->starting) {
         self->starting = false;
+        free_linker(self);
         return true;
     }
     const Exported *function = self->under_way;
