@@ -32,8 +32,9 @@ from twinloop.sim.truth.truth import Truth
 from twinloop.sim.upgrade.rollout import Rollout
 from twinloop.sim.wiring import Wiring
 
-PROGRESS_EVENTS = 1 << 14
-"""events between two reports of progress, at which the trace is hashed too"""
+PROGRESS_EVENTS = 1 << 10
+"""events between two reports of progress, at which the trace is hashed too: few enough that what waits for it
+stays in the caches"""
 WIRE_EVENTS = 200
 """the same where real devices take part: they are heard in between"""
 SETTLE_CHECK_NS = 10_000_000

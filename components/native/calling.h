@@ -14,13 +14,14 @@ typedef struct {
     char begun;
 } CallState;
 
+/* Members are never without an object: Python reads such ones as quickly as slots of its own. */
 static PyMemberDef state_members[] = {
-    {"signature", T_OBJECT, offsetof(CallState, signature), 0, NULL},
-    {"function", T_OBJECT, offsetof(CallState, function), 0, NULL},
-    {"arguments", T_OBJECT, offsetof(CallState, arguments), 0, NULL},
-    {"arguments_at", T_OBJECT, offsetof(CallState, arguments_at), 0, NULL},
-    {"start", T_OBJECT, offsetof(CallState, start), 0, NULL},
-    {"pending", T_OBJECT, offsetof(CallState, pending), 0, NULL},
+    {"signature", T_OBJECT_EX, offsetof(CallState, signature), 0, NULL},
+    {"function", T_OBJECT_EX, offsetof(CallState, function), 0, NULL},
+    {"arguments", T_OBJECT_EX, offsetof(CallState, arguments), 0, NULL},
+    {"arguments_at", T_OBJECT_EX, offsetof(CallState, arguments_at), 0, NULL},
+    {"start", T_OBJECT_EX, offsetof(CallState, start), 0, NULL},
+    {"pending", T_OBJECT_EX, offsetof(CallState, pending), 0, NULL},
     {"fuel_given", T_LONGLONG, offsetof(CallState, fuel_given), 0, NULL},
     {"begun", T_BOOL, offsetof(CallState, begun), 0, NULL},
     {NULL},
@@ -52,13 +53,24 @@ static void state_dealloc(CallState *self) {
     Py_TYPE(self)->tp_free(self);
 }
 
+static PyObject *state_new(PyTypeObject *type, PyObject *given, PyObject *named) {
+    CallState *self = (CallState *)type->tp_alloc(type, 0);
+    if (self != NULL) {
+        PyObject **all[] = {&self->signature, &self->function, &self->arguments, &self->arguments_at, &self->start,
+                            &self->pending};
+        for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+            *all[i] = Py_NewRef(Py_None);
+    }
+    return (PyObject *)self;
+}
+
 static PyTypeObject CallStateType = {
     PyVarObject_HEAD_INIT(NULL, 0)
     .tp_name = "twinloop.components.native.crossing.CallState",
     .tp_basicsize = sizeof(CallState),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
     .tp_doc = "As host/calling.py has it.",
-    .tp_new = PyType_GenericNew,
+    .tp_new = state_new,
     .tp_members = state_members,
     .tp_traverse = (traverseproc)state_traverse,
     .tp_clear = (inquiry)state_clear,
@@ -74,13 +86,13 @@ typedef struct {
 } Calling;
 
 static PyMemberDef calling_members[] = {
-    {"block", T_OBJECT, offsetof(Calling, block), 0, NULL},
-    {"_call", T_OBJECT, offsetof(Calling, call), 0, NULL},
-    {"memory", T_OBJECT, offsetof(Calling, memory), 0, NULL},
-    {"_functions", T_OBJECT, offsetof(Calling, functions), 0, NULL},
-    {"fault", T_OBJECT, offsetof(Calling, fault), 0, NULL},
-    {"raised", T_OBJECT, offsetof(Calling, raised), 0, NULL},
-    {"request", T_OBJECT, offsetof(Calling, request), 0, NULL},
+    {"block", T_OBJECT_EX, offsetof(Calling, block), 0, NULL},
+    {"_call", T_OBJECT_EX, offsetof(Calling, call), 0, NULL},
+    {"memory", T_OBJECT_EX, offsetof(Calling, memory), 0, NULL},
+    {"_functions", T_OBJECT_EX, offsetof(Calling, functions), 0, NULL},
+    {"fault", T_OBJECT_EX, offsetof(Calling, fault), 0, NULL},
+    {"raised", T_OBJECT_EX, offsetof(Calling, raised), 0, NULL},
+    {"request", T_OBJECT_EX, offsetof(Calling, request), 0, NULL},
     {"_fuel_left", T_LONGLONG, offsetof(Calling, fuel_left), 0, NULL},
     {"busy", T_BOOL, offsetof(Calling, busy), 0, NULL},
     {"closed", T_BOOL, offsetof(Calling, closed), 0, NULL},
@@ -287,8 +299,8 @@ static PyObject *calling_answer(Calling *self, PyObject *value) {
     if (done == NULL)
         return NULL;
     Py_DECREF(done);
-    Py_CLEAR(self->request);
-    Py_CLEAR(call->pending);
+    Py_XSETREF(self->request, Py_NewRef(Py_None));
+    Py_XSETREF(call->pending, Py_NewRef(Py_None));
     words->flag = 1;
     Py_RETURN_NONE;
 }
@@ -350,7 +362,16 @@ static void calling_dealloc(Calling *self) {
     Py_TYPE(self)->tp_free(self);
 }
 
-static PyObject *calling_new(PyTypeObject *type, PyObject *given, PyObject *named) { return type->tp_alloc(type, 0); }
+static PyObject *calling_new(PyTypeObject *type, PyObject *given, PyObject *named) {
+    Calling *self = (Calling *)type->tp_alloc(type, 0);
+    if (self != NULL) {
+        PyObject **all[] = {&self->block, &self->call, &self->memory, &self->functions, &self->fault, &self->raised,
+                            &self->request};
+        for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+            *all[i] = Py_NewRef(Py_None);
+    }
+    return (PyObject *)self;
+}
 
 static PyTypeObject CallingType = {
     PyVarObject_HEAD_INIT(NULL, 0)

@@ -134,8 +134,32 @@ static struct {
 } names;
 
 /* ---- numbers ----------------------------------------------------------------------------------- */
+/* An int of 0 to 2^60 - 1 by its two digits of 30 bits: addresses are such, and CPython takes a long way for them. */
+static inline bool small_int(PyObject *number, uint64_t *out) {
+    if (!PyLong_Check(number) || PyLong_SHIFT != 30)
+        return false;
+#if PY_VERSION_HEX >= 0x030C0000
+    const digit *digits = ((PyLongObject *)number)->long_value.ob_digit;
+    uintptr_t tag = ((PyLongObject *)number)->long_value.lv_tag;
+    if (tag & 2) /* below zero */
+        return false;
+    uintptr_t size = tag >> 3;
+#else
+    const digit *digits = ((PyLongObject *)number)->ob_digit;
+    Py_ssize_t size = Py_SIZE(number);
+    if (size < 0)
+        return false;
+#endif
+    if (size > 2)
+        return false;
+    *out = size == 2 ? digits[0] | (uint64_t)digits[1] << 30 : size ? digits[0] : 0;
+    return true;
+}
+
 /* 0 to 2^64 - 1; false with an exception set for anything else. */
 static bool as_word(PyObject *number, uint64_t *out) {
+    if (small_int(number, out))
+        return true;
     unsigned long long found = PyLong_AsUnsignedLongLong(number);
     if (found == (unsigned long long)-1 && PyErr_Occurred())
         return false;

@@ -8,6 +8,7 @@ Belongs here: histograms per fleet (and per device where an expectation asks), b
 from __future__ import annotations
 
 from collections.abc import Callable
+from struct import Struct
 
 import numpy as np
 
@@ -86,6 +87,9 @@ class StageTimes:
 
 _FOLD = 2048
 """samples that wait to be counted together: 1 us each instead of 8"""
+_CARRIED, _CLOUD = Struct(f"={2 + len(STAGES)}q"), Struct("=2q")
+"""a row of each: points, ns in all, ns by stage"""
+_carried_row, _cloud_row = _CARRIED.pack, _CLOUD.pack
 
 
 class Latency:
@@ -98,31 +102,32 @@ class Latency:
         self.stages = [Histogram() for _ in STAGES]
         self.outside = Histogram()
         """of the samples whose queue was (in part) for something else than CPU time: that part"""
-        self._carried: list[tuple[int, ...]] = []
-        self._cloud: list[tuple[int, int]] = []
+        self._carried, self._cloud = bytearray(), bytearray()
+        """row behind row, as words: thousands of ints that live until they are counted would lie all over the
+        heap, and push out of the caches what the next poll needs"""
 
     def add_carried(self, points: int, total_ns: int, spent_ns: list[int]) -> None:
         """A verdict for ``points`` points."""
-        self._carried.append((points, total_ns, *spent_ns))
-        if len(self._carried) >= _FOLD:
+        self._carried += _carried_row(points, total_ns, *spent_ns)
+        if len(self._carried) >= _FOLD * _CARRIED.size:
             self.fold()
 
     def add_cloud(self, points: int, total_ns: int) -> None:
         """An acknowledgement for ``points`` points."""
-        self._cloud.append((points, total_ns))
-        if len(self._cloud) >= _FOLD:
+        self._cloud += _cloud_row(points, total_ns)
+        if len(self._cloud) >= _FOLD * _CLOUD.size:
             self.fold()
 
     def fold(self) -> None:
         """Count what waits."""
         if self._carried:
-            rows = np.array(self._carried, np.int64)
-            self._carried.clear()
+            rows = np.frombuffer(self._carried, np.int64).reshape(-1, _CARRIED.size // 8)
+            self._carried = bytearray()
             for column, histogram in enumerate([self.gateway, *self.stages]):
                 histogram.add_many(rows[:, column + 1], rows[:, 0])
         if self._cloud:
-            rows = np.array(self._cloud, np.int64)
-            self._cloud.clear()
+            rows = np.frombuffer(self._cloud, np.int64).reshape(-1, _CLOUD.size // 8)
+            self._cloud = bytearray()
             self.cloud.add_many(rows[:, 1], rows[:, 0])
 
     def merge(self, other: Latency) -> None:

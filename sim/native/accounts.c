@@ -34,7 +34,7 @@ static bool counts_of(PyObject *const *given, Py_ssize_t count, Py_ssize_t wante
         return false;
     }
     for (Py_ssize_t i = 0; i < count; i++) {
-        out[i] = PyLong_AsLongLong(given[i]);
+        out[i] = quick_int(given[i]);
         if (out[i] < 0) {
             if (!PyErr_Occurred())
                 PyErr_SetString(PyExc_ValueError, "counts are 0 or more");

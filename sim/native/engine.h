@@ -58,4 +58,23 @@ int writing_part(PyObject *module);
 int streams_part(PyObject *module);
 int accounts_part(PyObject *module);
 
+/* As PyLong_AsLongLong, which takes a long way for an int of more than 30 bits: all instants are. */
+static inline long long quick_int(PyObject *number) {
+    if (PyLong_Check(number) && PyLong_SHIFT == 30) {
+#if PY_VERSION_HEX >= 0x030C0000
+        const digit *digits = ((PyLongObject *)number)->long_value.ob_digit;
+        uintptr_t tag = ((PyLongObject *)number)->long_value.lv_tag;
+        Py_ssize_t size = tag & 2 ? -1 : (Py_ssize_t)(tag >> 3);
+#else
+        const digit *digits = ((PyLongObject *)number)->ob_digit;
+        Py_ssize_t size = Py_SIZE(number);
+#endif
+        if (size == 2)
+            return (long long)(digits[0] | (uint64_t)digits[1] << 30);
+        if (size == 1)
+            return digits[0];
+    }
+    return PyLong_AsLongLong(number);
+}
+
 #endif

@@ -42,7 +42,7 @@ static PyObject *read_of(const Slot *slot, PyObject *of, PyObject *name) {
 
 static bool count_one(const Slot *slot, PyObject *of, PyObject *name) {
     PyObject *before = read_of(slot, of, name);
-    long long count = before == NULL ? -1 : PyLong_AsLongLong(before);
+    long long count = before == NULL ? -1 : quick_int(before);
     Py_XDECREF(before);
     PyObject *after = count == -1 && PyErr_Occurred() ? NULL : PyLong_FromLongLong(count + 1);
     if (after == NULL)
@@ -65,7 +65,7 @@ static int truth(PyObject *found) {
 }
 
 static bool int_of(PyObject *found, int64_t *out) {
-    *out = found == NULL ? -1 : PyLong_AsLongLong(found);
+    *out = found == NULL ? -1 : quick_int(found);
     Py_XDECREF(found);
     return !(*out == -1 && PyErr_Occurred());
 }

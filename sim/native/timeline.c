@@ -274,7 +274,7 @@ static bool task_runs(Task *self, PyObject *value) {
             if (true_of(self->done))
                 fine = close_steps(self); /* it was stopped from within */
             else {
-                int64_t in_ns = PyLong_AsLongLong(wanted), at_ns;
+                int64_t in_ns = quick_int(wanted), at_ns;
                 fine = !(in_ns == -1 && PyErr_Occurred()) && from_now(env, in_ns, &at_ns) &&
                        put_at(env, at_ns, NORMAL, (PyObject *)self) == 0;
             }
@@ -465,7 +465,7 @@ static Entry taken(Timeline *self) {
 int64_t now_of(Timeline *self) {
     if (self->now == NULL)
         return 0;
-    return PyLong_AsLongLong(self->now);
+    return quick_int(self->now);
 }
 
 /* ---- Timeline ---------------------------------------------------------------------------------- */
@@ -538,7 +538,7 @@ static bool count_of(PyObject *ledger, PyObject *name, int64_t *out) {
     PyObject *found = PyObject_GetAttr(ledger, name);
     if (found == NULL)
         return false;
-    *out = PyLong_AsLongLong(found);
+    *out = quick_int(found);
     Py_DECREF(found);
     return !(*out == -1 && PyErr_Occurred());
 }
@@ -585,7 +585,7 @@ static PyObject *timeline_happens(Timeline *self, PyObject *unused) {
 }
 
 static bool ns_of(PyObject *number, int64_t *out) {
-    *out = PyLong_AsLongLong(number);
+    *out = quick_int(number);
     return !(*out == -1 && PyErr_Occurred());
 }
 
