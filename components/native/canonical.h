@@ -60,6 +60,7 @@ typedef struct Type Type;
 typedef struct { Sized name; const Type *type; uint32_t offset; } Part; /* a field, an element, a case */
 struct Type {
     uint8_t kind, align, tag_bytes; /* tag_bytes: of a discriminant, or of the bits of flags */
+    bool numbers;                   /* a record of nothing but numbers and truths: most of what crosses */
     uint32_t size, payload_at;
     uint32_t count; /* of parts */
     uint32_t flat;  /* core values; flats has that many */
@@ -106,10 +107,12 @@ static bool parts_of(Type *type, PyObject *told, bool named, Segment **arena, in
 /* One block after the other: a record, a tuple. */
 static bool in_a_row(Type *type, Segment **arena) {
     type->align = 1;
+    type->numbers = type->kind == KIND_RECORD;
     for (uint32_t i = 0; i < type->count; i++) {
         const Type *of = type->parts[i].type;
         if (of == NULL)
             return type_failed("a field has a type");
+        type->numbers = type->numbers && of->kind <= KIND_F64;
         type->size = aligned(type->size, of->align);
         type->parts[i].offset = type->size;
         type->size += of->size;
@@ -325,6 +328,34 @@ static bool lift_string(Lift *lift, uint32_t at, uint32_t size, Value *out) {
 
 static bool load(Lift *lift, const Type *type, const uint8_t *from, Value *out);
 
+static inline uint16_t half_at(const uint8_t *from) { uint16_t x; memcpy(&x, from, 2); return x; }
+static inline uint32_t word_at(const uint8_t *from) { uint32_t x; memcpy(&x, from, 4); return x; }
+static inline uint64_t number_at(const uint8_t *from) { uint64_t x; memcpy(&x, from, 8); return x; }
+
+/* A list of records of numbers, without a call for each: as load does it. */
+static bool lift_rows(Lift *lift, const Type *of, const uint8_t *from, uint32_t count, Value *values) {
+    Entry *entry = lift_room(lift, (uint64_t)count * of->count * sizeof *entry);
+    if (entry == NULL)
+        return false;
+    const Part *parts = of->parts, *end = parts + of->count;
+    for (uint32_t i = 0; i < count; i++, from += of->size) {
+        values[i].kind = KIND_RECORD;
+        values[i].of.sized = (Sized){of->count, entry};
+        for (const Part *part = parts; part < end; part++, entry++) {
+            const uint8_t *at = from + part->offset;
+            entry->name = part->name;
+            entry->value.kind = part->type->kind;
+            switch (part->type->size) {
+            case 8: entry->value.of.number = number_at(at); break;
+            case 4: entry->value.of.number = word_at(at); break;
+            case 2: entry->value.of.number = half_at(at); break;
+            default: entry->value.of.number = part->type->kind == KIND_BOOL ? *at != 0 : *at;
+            }
+        }
+    }
+    return true;
+}
+
 static bool lift_list(Lift *lift, const Type *type, uint32_t at, uint32_t count, Value *out) {
     const Type *of = type->parts[0].type;
     if ((uint64_t)count * of->size + at > lift->bytes)
@@ -342,7 +373,10 @@ static bool lift_list(Lift *lift, const Type *type, uint32_t at, uint32_t count,
             values[i].kind = KIND_U8;
             values[i].of.number = from[i];
         }
-    else
+    else if (of->numbers) {
+        if (!lift_rows(lift, of, from, count, values))
+            return false;
+    } else
         for (uint32_t i = 0; i < count; i++, from += of->size)
             if (!load(lift, of, from, values + i))
                 return false;
@@ -393,9 +427,6 @@ static bool lift_flags(Lift *lift, const Type *type, uint32_t set, Value *out) {
     return true;
 }
 
-static inline uint16_t half_at(const uint8_t *from) { uint16_t x; memcpy(&x, from, 2); return x; }
-static inline uint32_t word_at(const uint8_t *from) { uint32_t x; memcpy(&x, from, 4); return x; }
-static inline uint64_t number_at(const uint8_t *from) { uint64_t x; memcpy(&x, from, 8); return x; }
 static uint32_t tag_at(const uint8_t *from, int bytes) {
     return bytes == 1 ? *from : bytes == 2 ? half_at(from) : word_at(from);
 }
@@ -507,6 +538,29 @@ static bool lower_failed(Lower *lower, const char *why) {
 
 static bool put(Lower *lower, const Type *type, const Value *value, uint32_t to);
 
+/* A list of records of numbers, without a call for each: as put does it. */
+static bool put_rows(Lower *lower, const Type *of, const Value *values, uint64_t count, uint32_t found) {
+    uint8_t *to = lower->memory + found;
+    const Part *parts = of->parts, *end = parts + of->count;
+    for (uint64_t i = 0; i < count; i++, to += of->size) {
+        const Entry *entry = values[i].of.sized.data;
+        if (values[i].kind != KIND_RECORD || values[i].of.sized.size != of->count)
+            return lower_failed(lower, "type mismatch");
+        for (const Part *part = parts; part < end; part++, entry++) {
+            uint8_t *at = to + part->offset;
+            if (entry->value.kind != part->type->kind)
+                return lower_failed(lower, "type mismatch");
+            switch (part->type->size) {
+            case 8: memcpy(at, &entry->value.of.number, 8); break;
+            case 4: memcpy(at, &entry->value.of.word, 4); break;
+            case 2: memcpy(at, &entry->value.of.half, 2); break;
+            default: *at = part->type->kind == KIND_BOOL ? entry->value.of.boolean != 0 : entry->value.of.byte;
+            }
+        }
+    }
+    return true;
+}
+
 static bool put_list(Lower *lower, const Type *type, const Value *value, uint32_t *found) {
     const Type *of = type->parts[0].type;
     const Sized *list = &value->of.sized;
@@ -520,6 +574,8 @@ static bool put_list(Lower *lower, const Type *type, const Value *value, uint32_
         return true;
     }
     uint32_t to = *found;
+    if (of->numbers)
+        return put_rows(lower, of, values, list->size, to);
     for (uint64_t i = 0; i < list->size; i++, to += of->size)
         if (!put(lower, of, values + i, to))
             return false;
