@@ -14,7 +14,8 @@ from typing import NamedTuple
 from twinloop.components.binary.reader import Reader, SectionsError
 from twinloop.components.binary.sections import COMPONENT_PREAMBLE, MODULE_PREAMBLE
 
-MODULES_MAX = 8
+MODULES_MAX, IMPORTS_MAX = 8, 64
+"""of a component, of a module: what the compiled part has room for"""
 _FUNC, _TYPE, _INSTANCE = 0x01, 0x03, 0x05
 _CORE_FUNC, _CORE_TABLE, _CORE_MEMORY, _CORE_GLOBAL, _CORE_MODULE = 0, 1, 2, 3, 0x11
 _UTF8, _MEMORY, _REALLOC, _AFTER = 0, 3, 4, 5
@@ -179,7 +180,7 @@ class _Walk:
             raise NoPlan
         imported, starts = _imported(self.modules[module])
         wanted: dict[tuple[str, str], Source] = {}
-        if len(set(imported)) != len(imported):
+        if len(imported) > IMPORTS_MAX or len(set(imported)) != len(imported):
             raise NoPlan
         for of, field in imported:
             found = arguments[of]

@@ -115,6 +115,7 @@ define = prototype(
 define_async = prototype(
     "wasmtime_linker_define_async_func", _p, _p, c_char_p, c_size_t, c_char_p, c_size_t, _p, _p, _p, _p
 )
+stack_creator = prototype("wasmtime_config_host_stack_creator_set", None, _p, _p)
 get_fuel = prototype("wasmtime_context_get_fuel", _p, _p, _p)
 set_fuel = prototype("wasmtime_context_set_fuel", _p, _p, c_uint64)
 resource_host_new = prototype("wasmtime_component_resource_host_new", _p, c_bool, c_uint32, c_uint32)

@@ -13,11 +13,14 @@ from wasmtime import _bindings
 
 from twinloop.components.binary.sections import Contents
 from twinloop.components.host.cache import CodeCache
+from twinloop.components.host.capi import address, stack_creator
 from twinloop.components.host.memory import MemoryCreator
 
-STACK_BYTES = 128 << 10
-"""of a fiber; only touched pages are in memory. Half of it is the guest's wasm stack: C guests here need a
-few KiB"""
+WASM_STACK_BYTES = 64 << 10
+"""of a guest's call: C guests here need a few KiB"""
+STACK_BYTES = 256 << 10
+"""of a fiber; only touched pages are in memory. An import that answers at once may have the guest make room,
+which is a call of its own: two wasm stacks, and what the host needs between them"""
 CODE_FLAGS = "fuel, canonical NaNs, deterministic relaxed SIMD, own memories without CoW"
 """what ``_config`` sets that changes compiled code, beside concurrency: change it there and here (wasmtime
 looks at most of them when it loads code, but not at NaNs)"""
@@ -32,10 +35,13 @@ class Engine(NamedTuple):
 
 
 class Engines:
-    """Of one host. ``cache``: in place of the one that the environment names."""
+    """Of one host. ``cache``: in place of the one that the environment names. ``stacks``: address of who
+    makes the stacks of fibers, in place of wasmtime; 0: nobody."""
 
-    def __init__(self, memory: MemoryCreator, threads: bool, cache: CodeCache | None = None) -> None:
-        self._memory, self._threads = memory, threads
+    def __init__(
+        self, memory: MemoryCreator, threads: bool, cache: CodeCache | None = None, stacks: int = 0
+    ) -> None:
+        self._memory, self._threads, self._stacks = memory, threads, stacks
         plain = cache or CodeCache.of_environment(f"{CODE_FLAGS}, no concurrency")
         self.plain = Engine(wasmtime.Engine(self._config(concurrent=False)), plain, fibers=False)
         self._concurrent: Engine | None = None
@@ -59,12 +65,14 @@ class Engines:
         config.consume_fuel = True
         config.parallel_compilation = self._threads
         config.wasm_relaxed_simd_deterministic = True
-        config.max_wasm_stack = STACK_BYTES // 2
+        config.max_wasm_stack = WASM_STACK_BYTES
         _bindings.wasmtime_config_cranelift_nan_canonicalization_set(config.ptr(), True)
         _bindings.wasmtime_config_concurrency_support_set(config.ptr(), concurrent)
         if concurrent:
             _bindings.wasmtime_config_wasm_component_model_async_set(config.ptr(), True)
             _bindings.wasmtime_config_wasm_component_model_more_async_builtins_set(config.ptr(), True)
         _bindings.wasmtime_config_async_stack_size_set(config.ptr(), STACK_BYTES)
+        if self._stacks:
+            stack_creator(address(config.ptr()), self._stacks)
         self._memory.install(config)
         return config

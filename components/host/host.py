@@ -94,7 +94,7 @@ class Host:
         """how an instance is made; another kind where somebody writes down what is called"""
         self.memory = MemoryCreator()
         self.codecs = Codecs()
-        self.engines = Engines(self.memory, threads, cache)
+        self.engines = Engines(self.memory, threads, cache, 0 if way.imports is None else way.imports.STACKS)
         self._components: dict[tuple[str, str], Component] = {}
         self._linked: dict[tuple[str, str, tuple[str, ...]], Linked] = {}
         self._imports: list[_Import] = []

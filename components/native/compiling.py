@@ -27,6 +27,7 @@ MODULES = {
         "components/native/canonical.h",
         "components/native/direct.h",
         "components/native/calling.h",
+        "components/native/stacks.h",
     ),
     "engine": (
         "sim/native/engine.c",

@@ -993,6 +993,7 @@ static void on_async(void *environment, void *context, const void *type, const V
 
 #include "direct.h"
 #include "calling.h"
+#include "stacks.h"
 
 /* ---- the module ---------------------------------------------------------------------------------- */
 static PyObject *bind(PyObject *module, PyObject *given) {
@@ -1073,7 +1074,7 @@ PyMODINIT_FUNC PyInit_crossing(void) {
             goto fail;
     const struct { const char *name; void *at; } trampolines[] = {
         {"SYNC", (void *)(uintptr_t)on_sync}, {"ASYNC", (void *)(uintptr_t)on_async},
-        {"LOWERED_SYNC", (void *)(uintptr_t)on_lowered_sync}, {"LOWERED_ASYNC", (void *)(uintptr_t)on_lowered_async},
+        {"STACKS", &stack_creator}, {"LOWERED_SYNC", (void *)(uintptr_t)on_lowered_sync}, {"LOWERED_ASYNC", (void *)(uintptr_t)on_lowered_async},
     };
     for (size_t i = 0; i < sizeof trampolines / sizeof *trampolines; i++) {
         PyObject *place = PyLong_FromVoidPtr(trampolines[i].at);

@@ -9,6 +9,7 @@
  * wasmtime's component API makes every field of every value a heap object of its own, with its name, twice; that was
  * half the price of a call. wasm_trap_t and wasmtime_error_t are one struct (wasmtime, crates/c-api/src/trap.rs). */
 
+#define SHOWN_MAX UINT64_C(0xFFFEFFFF) /* bytes of a memory that can be looked at: below 4 GiB */
 enum { MODULES_MAX = 8, WANTED_MAX = 64, CORE_MAX = FLAT_MAX + 2 };
 
 /* ---- what is known of a component ---------------------------------------------------------------- */
@@ -48,6 +49,7 @@ struct Direct {
     struct { const Lowered *import; CoreValue *results; void **trap; uint32_t to; Value value; } parked;
     uint32_t next; /* step */
     bool starting, may_leave, has_memory;
+    uint64_t seen_bytes; /* of its memory, when it was looked at last */
 };
 
 static bool sized_of(PyObject *text, Segment **arena, Sized *out) {
@@ -465,6 +467,9 @@ static PyTypeObject BlueprintType = {
 static void look_at_memory(Direct *self, void *context, uint8_t **memory, uint64_t *bytes) {
     *memory = self->has_memory ? core.memory_data(context, &self->memory) : NULL;
     *bytes = *memory == NULL ? 0 : core.memory_size(context, &self->memory);
+    if (*bytes > SHOWN_MAX) /* shown to a guest that asked too often (host/memory.py): there is no more behind it */
+        *bytes = self->seen_bytes;
+    self->seen_bytes = *bytes;
 }
 
 /* A core function to its end, on a fiber of its own: a store that has some calls no other way. The error, or NULL. */
@@ -507,7 +512,7 @@ static bool make_room(Lower *lower, uint32_t align, uint64_t bytes, uint32_t *fo
     return placed(lower, align, bytes, *found, error != NULL ? error : trap);
 }
 
-/* Before a call on a fiber. */
+/* Before a call on a fiber, and while one waits. */
 static bool make_room_on_fiber(Lower *lower, uint32_t align, uint64_t bytes, uint32_t *found) {
     CallWords *words = lower->owner;
     Raw raw[4] = {{0, 0}, {0, 0}, {align, 0}, {(uint32_t)bytes, 0}};
@@ -683,12 +688,12 @@ static void *lift_arguments(const Lowered *self, CallWords *words, const Raw *ra
 }
 
 /* Its result back to the guest; the error, or NULL. value is freed. */
-static void *lower_answer(const Lowered *self, CallWords *words, Value *value, uint32_t to, Raw *out) {
+static void *lower_answer(const Lowered *self, CallWords *words, Value *value, uint32_t to, Raw *out, bool on_fiber) {
     const Type *gives = self->shape.gives;
     void *error = NULL;
     if (gives == NULL)
         return NULL;
-    Lower lower = {.make_room = make_room, .owner = words};
+    Lower lower = {.make_room = on_fiber ? make_room_on_fiber : make_room, .owner = words};
     look_at_memory(words->direct, words->context, &lower.memory, &lower.bytes);
     if (self->shape.by_pointer && to % gives->align)
         error = wasmtime.error_new("pointer not aligned");
@@ -734,7 +739,7 @@ static void *on_lowered_sync(void *environment, void *caller, Raw *raw, size_t c
             error = failed();
         }
         if (error == NULL)
-            error = lower_answer(self, words, &result, to, raw);
+            error = lower_answer(self, words, &result, to, raw, false);
     }
     free_arena(&arena);
     Py_XDECREF(instance);
@@ -742,7 +747,8 @@ static void *on_lowered_sync(void *environment, void *caller, Raw *raw, size_t c
     return error;
 }
 
-/* The parked import's answer has come: into the guest with it, on its fiber. */
+/* The parked import's answer has come: into the guest with it. Its fiber waits in wasmtime for this very function, and
+ * can't wait for anything else meanwhile: what the guest does to make room has a fiber of its own. */
 static bool is_answered(void *environment) {
     CallWords *words = environment;
     if (!words->flag)
@@ -750,7 +756,7 @@ static bool is_answered(void *environment) {
     Direct *self = words->direct;
     Raw out = {0, 0};
     const Lowered *import = self->parked.import;
-    void *error = lower_answer(import, words, &self->parked.value, self->parked.to, &out);
+    void *error = lower_answer(import, words, &self->parked.value, self->parked.to, &out, true);
     if (error != NULL)
         *self->parked.trap = error;
     else if (import->shape.outs)

@@ -350,3 +350,76 @@ def test_a_host_that_nobody_closed_is_collected() -> None:
     del host, linked
     gc.collect()
     assert gone() is None
+
+
+WAITING = """(component
+  (import "test:echo/host" (instance $host (export "wait" (func (param "x" u32) (result (list u8))))))
+  (core module $l (memory (export "memory") 1) (global $deep (mut i32) (i32.const 0))
+    (table (export "hook") 1 funcref)
+    (func (export "realloc") (param i32 i32 i32 i32) (result i32)
+      {realloc}
+      (i32.const 1024)))
+  (core instance $libc (instantiate $l))
+  (core func $wait (canon lower (func $host "wait") (memory (core memory $libc "memory"))
+    (realloc (core func $libc "realloc"))))
+  (core module $m (import "env" "wait" (func $wait (param i32 i32))) (import "libc" "memory" (memory 1))
+    (import "libc" "hook" (table 1 funcref))
+    (elem (i32.const 0) $again)
+    (func $again (call $wait (i32.const 7) (i32.const 64)))
+    (func (export "f") (result i32) (local $i i32)
+      (local.set $i (i32.const {burn})) (block $done (loop $l (br_if $done (i32.eqz (local.get $i)))
+        (local.set $i (i32.sub (local.get $i) (i32.const 1))) (br $l)))
+      (call $wait (i32.const 1) (i32.const 64)) (i32.load (i32.const 68))))
+  (core instance $code (instantiate $m (with "libc" (instance $libc))
+    (with "env" (instance (export "wait" (func $wait))))))
+  (func $f (result u32) (canon lift (core func $code "f")))
+  (export "f" (func $f)))"""
+"""a guest that parks at an import whose answer needs room"""
+WAITS_AGAIN = "(call_indirect (i32.const 0))"
+LOOPS = """(local $i i32) (local.set $i (i32.const {turns})) (block $done (loop $l (br_if $done (i32.eqz (local.get $i)))
+  (local.set $i (i32.sub (local.get $i) (i32.const 1))) (br $l)))"""
+VAIN = """(local $i i32) (local.set $i (i32.const 1100)) (block $done (loop $l (br_if $done (i32.eqz (local.get $i)))
+  (local.set $i (i32.sub (local.get $i) (i32.const 1))) (drop (memory.grow (i32.const 60000))) (br $l)))"""
+
+
+@pytest.mark.parametrize(
+    ("realloc", "burn"),
+    [
+        (WAITS_AGAIN, 0),
+        (LOOPS.format(turns=100), 0),
+        *((LOOPS.format(turns=3000), 285_000 + step) for step in range(0, 2000, 250)),
+        (LOOPS.format(turns=900_000), 100_000),
+        (VAIN, 0),
+        ("unreachable", 5),
+    ],
+)
+def test_room_for_an_answer_is_made_as_wasmtime_has_it_made(
+    hosts: tuple[Host, Host], realloc: str, burn: int
+) -> None:
+    """While its call waits at an import the guest makes room: it may not wait again, may take longer than a
+    slice, may ask for memory in vain, may trap."""
+    text = WAITING.format(realloc=realloc, burn=burn)
+    ends = []
+    for host in hosts:
+        linked = linked_of(host, text.encode(), lambda name: True)
+        assert (linked.direct is not None) == (host is hosts[1])
+        instance = host.instantiate(linked, {}, FUEL, 1 << 20)
+        assert instance.fault is None
+        ends.append(_outcome(instance, "f", answers=lambda number: b"answer"))
+        ends.append(
+            _outcome(instance, "f", answers=lambda number: b"once more") if instance.fault is None else None
+        )
+        instance.close()
+    assert ends[:2] == ends[2:]
+    assert (ends[0][0] is None) == (realloc.startswith("(local") and realloc != VAIN)
+
+
+def test_more_imports_than_there_is_room_for_stay_with_wasmtime() -> None:
+    names = [f"g{number}" for number in range(70)]
+    exports = "".join(f'(global (export "{name}") i32 (i32.const 1))' for name in names)
+    imports = "".join(f'(import "a" "{name}" (global i32))' for name in names)
+    text = f"""(component (core module $a {exports}) (core instance $i (instantiate $a))
+      (core module $b {imports} (func (export "f") (result i32) (i32.const 4)))
+      (core instance $j (instantiate $b (with "a" (instance $i))))
+      (func $f (result u32) (canon lift (core func $j "f"))) (export "f" (func $f)))"""
+    assert plan_of(bytes(wasmtime.wat2wasm(text))) is None
