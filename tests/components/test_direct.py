@@ -25,7 +25,7 @@ from twinloop.components.binary.plan import HostFunction, Place, plan_of
 from twinloop.components.host.crossing import PURE
 from twinloop.components.host.host import Host
 from twinloop.components.host.instance import Instance
-from twinloop.components.host.outcome import Fault
+from twinloop.components.host.outcome import Cause, Fault
 
 SHIPPED = Path(__file__).parents[2] / "components" / "wasm"
 seeds = st.integers(0, 2**32 - 1)
@@ -423,3 +423,15 @@ def test_more_imports_than_there_is_room_for_stay_with_wasmtime() -> None:
       (core instance $j (instantiate $b (with "a" (instance $i))))
       (func $f (result u32) (canon lift (core func $j "f"))) (export "f" (func $f)))"""
     assert plan_of(bytes(wasmtime.wat2wasm(text))) is None
+
+
+def test_an_address_behind_memory_that_it_asked_for_in_vain(hosts: tuple[Host, Host]) -> None:
+    """It was shown memory that isn't there (host/memory.py), so that it asks no more. wasmtime's component API looks
+    there and ends the process (docs/limits.md), so there is no oracle for this one."""
+    take = "(call $take (i32.const 0xC0000000) (i32.const 8) (i32.const 64)) (i32.const 1)"
+    linked = linked_of(hosts[1], text_of(f=f"{VAIN} {take}"), lambda name: False)
+    instance = hosts[1].instantiate(linked, {"take": lambda text: []}, FUEL, 1 << 20)
+    fault, _, _ = _outcome(instance, "f")
+    instance.close()
+    assert fault is not None
+    assert fault.cause is Cause.MEMORY_LIMIT
