@@ -472,6 +472,11 @@ static void look_at_memory(Direct *self, void *context, uint8_t **memory, uint64
     self->seen_bytes = *bytes;
 }
 
+/* Is it shown memory that isn't there, so that it asks no more (host/memory.py)? */
+static bool asked_too_often(CallWords *words) {
+    return words->direct->has_memory && core.memory_size(words->context, &words->direct->memory) > SHOWN_MAX;
+}
+
 /* A core function to its end, on a fiber of its own: a store that has some calls no other way. The error, or NULL. */
 static void *to_its_end(CallWords *words, const CoreFunction *function, const uint8_t *kinds, size_t count, Raw *raw,
                         size_t results) {
@@ -480,9 +485,13 @@ static void *to_its_end(CallWords *words, const CoreFunction *function, const ui
     for (size_t i = 0; i < count; i++)
         in[i] = (CoreValue){.kind = kinds[i], .words = {raw[i].word}};
     void *future = core.call_async(words->context, function, in, count, out, results, &trap, &error);
-    while (!wasmtime.poll(future)) { /* its fuel ends it */
-    }
+    bool done;
+    do /* its fuel ends it, and its asking for memory in vain, at the end of a slice as in any call */
+        done = wasmtime.poll(future);
+    while (!done && !asked_too_often(words));
     wasmtime.future_delete(future);
+    if (!done)
+        return wasmtime.error_new("it asked for memory too often"); /* what is told of it is instance.py's */
     raw[0] = (Raw){out[0].kind == CORE_I32 ? (uint32_t)out[0].words[0] : out[0].words[0], 0};
     return error != NULL ? error : trap;
 }
