@@ -79,6 +79,9 @@ class Inline:
     def __init__(self, host: Host, file: Path, seed: int | None, settings: tuple[str, ...] = ()) -> None:
         self.replies: list[Reply] = []
         self.sent: list[Command] = []
+        self.answered: Look | None = None
+        """the look that the last view taken answers"""
+        self._asked: Look | None = None
         self.engine: Engine | None = None
         self._thread = ThreadPoolExecutor(1)
         self._run(self._begin, host, file, seed, settings)
@@ -94,7 +97,9 @@ class Inline:
             self.replies.append(Refused(str(error)))
 
     def send(self, command: Command) -> None:
-        if not isinstance(command, Look):
+        if isinstance(command, Look):
+            self._asked = command
+        else:
             self.sent.append(command)
         if self.engine is not None:
             self._run(self._handle, self.engine, command)
@@ -114,6 +119,8 @@ class Inline:
         if self.engine is not None:
             self._run(self.engine.slice)
         taken, self.replies = self.replies, []
+        if any(isinstance(reply, View) for reply in taken):
+            self.answered = self._asked
         return taken
 
     def left(self, width: int) -> str:
@@ -142,6 +149,13 @@ async def until(pilot: Any, holds: Callable[[], bool]) -> None:
     while not holds():
         assert time.monotonic() < ends, "it didn't come about"
         await pilot.pause(0.02)
+
+
+async def settled(pilot: Any, app: Twinloop) -> None:
+    """Wait for the view that answers what is to be seen now: after a key that shows another screen the view at
+    hand has nothing yet of what only that one asks for."""
+    feed = cast("Any", app.feed)
+    await until(pilot, lambda: feed.answered == app._look())
 
 
 def with_app(

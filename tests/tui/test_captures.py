@@ -12,7 +12,7 @@ import pytest
 from textual.widgets import Input
 
 from tests.tui.captures import FOLDER, SIZES, WAY, path
-from tests.tui.scene import SCENARIO, inline, text_of, until, with_app
+from tests.tui.scene import SCENARIO, inline, settled, text_of, until, with_app
 from twinloop.components.host.host import Host
 from twinloop.scenarios.cli.main import main
 from twinloop.tui.screens import device, gateway, plant
@@ -31,6 +31,7 @@ def test_each_screen_is_what_was_captured(host: Host, file: Path, size: tuple[in
     async def body(app: Twinloop, pilot: Any) -> None:
         for what, text in WAY:
             if what == "show":
+                await settled(pilot, app)
                 await until(
                     pilot,
                     lambda: (
