@@ -34,6 +34,7 @@ MODULES = {
         "sim/native/timeline.c",
         "sim/native/streams.c",
         "sim/native/accounts.c",
+        "sim/native/calls.c",
         "sim/native/writing.c",
         "sim/native/engine.h",
     ),

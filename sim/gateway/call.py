@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twinloop.components.contract.errors import GuestEnded
 from twinloop.components.host.batch import BATCH_BYTES_MAX, Lists, batch_bytes
@@ -20,10 +20,12 @@ from twinloop.components.host.capi import Word
 from twinloop.components.host.crossing import batch_in
 from twinloop.components.host.instance import Instance
 from twinloop.components.host.outcome import Cause, Fault
+from twinloop.components.native.choice import CHOICE
 from twinloop.sim.accounts.latency import BUS, StageTimes
 from twinloop.sim.field.tcp_port import Port
-from twinloop.sim.gateway.slot import Slot
+from twinloop.sim.gateway.slot import Imports, Slot
 from twinloop.sim.kernel.clock import Steps
+from twinloop.sim.machine.budget import Meter
 from twinloop.sim.machine.cores import Cores
 from twinloop.sim.machine.machine import Machine
 from twinloop.sim.wasi.waiting import waits_outside
@@ -50,6 +52,23 @@ def call(
 ) -> Steps:
     """Run one call of an instance (or START); returns a Fault, or None with the result in it. ``arguments``:
     Python values, or C values at ``arguments_at``, that lower ``values``. Work is noted in ``times``."""
+    steps = plain_call if export is START else _call
+    return steps(machine, slot, export, arguments, values, times, stage, port, returns_batch, arguments_at)
+
+
+def plain_call(
+    machine: Machine,
+    slot: Slot,
+    export: str,
+    arguments: Sequence[Any],
+    values: int,
+    times: StageTimes,
+    stage: int,
+    port: Port | None,
+    returns_batch: bool,
+    arguments_at: Word | None,
+) -> Steps:
+    """``call`` in Python; the compiled part (sim/native/calls.c) has it for whatever isn't start code."""
     env, cores, starts = machine.env, machine.cores, export is START
     meter, imported, instance = slot.meter, slot.imports, slot.instance
     assert instance is not None
@@ -90,7 +109,7 @@ def call(
         parked, cpu_left_ns = env.now, imported.left_ns - cost
         imported.left_ns, left_ns = cpu_left_ns, deadline_at - parked
         if cpu_left_ns < 0 or left_ns <= 0:
-            return instance.kill(*_over(slot, starts, f"{request.name} after {said(within_ns)}"))
+            return _too_late(instance, slot, request, within_ns, starts)
         name, given = request
         if name == "fieldbus.transact" and port is not None:
             frame, framing, timeout_ns = given
@@ -102,14 +121,14 @@ def call(
         if instance.fault is not None:
             return instance.fault
         if env.now >= deadline_at:
-            return instance.kill(Cause.DEADLINE, f"waited in {name}, {said(within_ns)} in all")
+            return _waited(instance, request, within_ns)
         if starts or deadline_at - env.now < slot.fuel_limit_ns:
-            instance.limit_fuel(meter.profile.fuel_for(deadline_at - env.now))
+            _limit_fuel(instance, meter, deadline_at - env.now)
         instance.answer(reply)
         calls, exchanges, values = 0, 1, 0
 
 
-def call_at_once(
+def plain_call_at_once(
     slot: Slot, instance: Instance, export: str, values: int, times: StageTimes, returns_batch: bool, at: Word
 ) -> int:
     """``call`` in one segment, of an instance none of whose imports parks, with C values at ``at``. Instance
@@ -133,7 +152,7 @@ def call_at_once(
     return slot.meter.charge_call(fuel, values)
 
 
-def at_once_over(
+def plain_at_once_over(
     slot: Slot, instance: Instance, cores: Cores, cost_ns: int, times: StageTimes, stage: int
 ) -> Fault | None:
     """The CPU time of such a call has passed: its core is given back, and what it said is a fact."""
@@ -181,10 +200,23 @@ def _outside(request: Request) -> bool:
     return "#" in request.name and waits_outside(request.arguments)
 
 
-def _over(slot: Slot, starts: bool, otherwise: str) -> tuple[Cause, str]:
-    """Why a call ends at an import: its CPU time is used up, or else its deadline has come."""
-    by_cpu = slot.imports.left_ns < 0 and (starts or slot.fuel_limit_ns == slot.spec.cpu_ns)
-    return (Cause.OUT_OF_FUEL, _too_long(slot, starts)) if by_cpu else (Cause.DEADLINE, otherwise)
+def _too_late(
+    instance: Instance, slot: Slot, request: Request, within_ns: int, starts: bool = False
+) -> Fault:
+    """A call ends at an import: its CPU time is used up, or else its deadline has come."""
+    if slot.imports.left_ns < 0 and (starts or slot.fuel_limit_ns == slot.spec.cpu_ns):
+        return instance.kill(Cause.OUT_OF_FUEL, _too_long(slot, starts))
+    return instance.kill(Cause.DEADLINE, f"{request.name} after {said(within_ns)}")
+
+
+def _waited(instance: Instance, request: Request, within_ns: int) -> Fault:
+    """Its deadline has come while it was parked."""
+    return instance.kill(Cause.DEADLINE, f"waited in {request.name}, {said(within_ns)} in all")
+
+
+def _limit_fuel(instance: Instance, meter: Meter, left_ns: int) -> None:
+    """What is left of its time is less than its CPU time."""
+    instance.limit_fuel(meter.profile.fuel_for(left_ns))
 
 
 def _bytes_between(request: Request, reply: Any) -> int:
@@ -284,3 +316,16 @@ def said(time_ns: int) -> str:
         if time_ns % size == 0:
             return f"{time_ns // size} {unit}"
     return f"{time_ns} ns"
+
+
+_call, call_at_once, at_once_over = plain_call, plain_call_at_once, plain_at_once_over
+if not TYPE_CHECKING and CHOICE.engine is not None:
+    CHOICE.engine.bind_calls(
+        (Slot, Imports, Cores, StageTimes, Instance),
+        (
+            batch_in, limit_batch, fuel_or_deadline, handed_over, _answered, _too_late, _waited, _limit_fuel
+        ),
+        (BUS, CONSTANT_VALUES, READING_VALUES, LOOKED_AT),
+    )  # fmt: skip
+    _call, call_at_once = CHOICE.engine.call, CHOICE.engine.call_at_once
+    at_once_over = CHOICE.engine.at_once_over

@@ -21,11 +21,20 @@ static bool costs(long long count, long long price_ps, long long *sum) {
     return false;
 }
 
-static PyObject *charged(Charges *self, long long ps) {
+static long long charged(Charges *self, long long ps) {
     long long ns = ps / PS_PER_NS;
     self->rest_ps = ps % PS_PER_NS;
     self->cpu_ns += ns;
-    return PyLong_FromLongLong(ns);
+    return ns;
+}
+
+static bool are_counts(const long long *n, Py_ssize_t count) {
+    for (Py_ssize_t i = 0; i < count; i++)
+        if (n[i] < 0) {
+            PyErr_SetString(PyExc_ValueError, "counts are 0 or more");
+            return false;
+        }
+    return true;
 }
 
 static bool counts_of(PyObject *const *given, Py_ssize_t count, Py_ssize_t wanted, long long *out) {
@@ -35,33 +44,38 @@ static bool counts_of(PyObject *const *given, Py_ssize_t count, Py_ssize_t wante
     }
     for (Py_ssize_t i = 0; i < count; i++) {
         out[i] = quick_int(given[i]);
-        if (out[i] < 0) {
-            if (!PyErr_Occurred())
-                PyErr_SetString(PyExc_ValueError, "counts are 0 or more");
+        if (out[i] == -1 && PyErr_Occurred())
             return false;
-        }
     }
-    return true;
+    return are_counts(out, count);
 }
 
-static PyObject *charges_charge(Charges *self, PyObject *const *given, Py_ssize_t count) {
-    long long n[6], ps = self->rest_ps;
-    if (!counts_of(given, count, 6, n) || !costs(n[0], self->fuel_ps, &ps) || !costs(n[1], self->call_ps, &ps) ||
-        !costs(n[2], self->import_ps, &ps) || !costs(n[3], self->exchange_ps, &ps) || !costs(n[4], self->value_ps, &ps) ||
-        !costs(n[5], self->byte_ps, &ps))
-        return NULL;
+static long long charge(Charges *self, const long long n[6]) {
+    long long ps = self->rest_ps;
+    if (!costs(n[0], self->fuel_ps, &ps) || !costs(n[1], self->call_ps, &ps) || !costs(n[2], self->import_ps, &ps) ||
+        !costs(n[3], self->exchange_ps, &ps) || !costs(n[4], self->value_ps, &ps) || !costs(n[5], self->byte_ps, &ps))
+        return -1;
     self->fuel += n[0], self->calls += n[1], self->imports += n[2];
     self->exchanges += n[3], self->values += n[4], self->bytes += n[5];
     return charged(self, ps);
 }
 
-static PyObject *charges_charge_call(Charges *self, PyObject *const *given, Py_ssize_t count) {
-    long long n[2], ps = self->rest_ps;
-    if (!counts_of(given, count, 2, n) || !costs(n[0], self->fuel_ps, &ps) || !costs(1, self->call_ps, &ps) ||
-        !costs(n[1], self->value_ps, &ps))
-        return NULL;
-    self->fuel += n[0], self->calls++, self->values += n[1];
+static PyObject *charges_charge(Charges *self, PyObject *const *given, Py_ssize_t count) {
+    long long n[6], ns = counts_of(given, count, 6, n) ? charge(self, n) : -1;
+    return ns < 0 ? NULL : PyLong_FromLongLong(ns);
+}
+
+static long long charge_call(Charges *self, long long fuel, long long values) {
+    long long ps = self->rest_ps;
+    if (!costs(fuel, self->fuel_ps, &ps) || !costs(1, self->call_ps, &ps) || !costs(values, self->value_ps, &ps))
+        return -1;
+    self->fuel += fuel, self->calls++, self->values += values;
     return charged(self, ps);
+}
+
+static PyObject *charges_charge_call(Charges *self, PyObject *const *given, Py_ssize_t count) {
+    long long n[2], ns = counts_of(given, count, 2, n) ? charge_call(self, n[0], n[1]) : -1;
+    return ns < 0 ? NULL : PyLong_FromLongLong(ns);
 }
 
 static PyObject *charges_price(Charges *self, PyObject *const *given, Py_ssize_t count) {
@@ -100,6 +114,22 @@ static PyTypeObject ChargesType = {
     .tp_methods = charges_methods,
     .tp_members = charges_members,
 };
+
+static bool is_meter(PyObject *meter) {
+    if (PyObject_TypeCheck(meter, &ChargesType))
+        return true;
+    PyErr_Format(PyExc_TypeError, "%R is no meter", Py_TYPE(meter));
+    return false;
+}
+
+long long charge_segment(PyObject *meter, const long long counts[6]) {
+    return is_meter(meter) && are_counts(counts, 6) ? charge((Charges *)meter, counts) : -1;
+}
+
+long long charge_whole_call(PyObject *meter, long long fuel, long long values) {
+    const long long counts[] = {fuel, values};
+    return is_meter(meter) && are_counts(counts, 2) ? charge_call((Charges *)meter, fuel, values) : -1;
+}
 
 /* ---- Sums --------------------------------------------------------------------------------------- */
 static PyMemberDef sums_members[] = {

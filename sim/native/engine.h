@@ -52,11 +52,17 @@ bool segment_happens(PyObject *segment);
 typedef struct { PyObject_HEAD long long due, open, ended; } Sums; /* of a ledger */
 extern PyTypeObject SumsType;
 
+/* What a segment of guest code costs in ns (fuel, calls, imports, exchanges, values, bytes), noted in a meter, and what a
+ * whole call that crossed nothing but its lists does; -1 with an exception set. */
+long long charge_segment(PyObject *meter, const long long counts[6]);
+long long charge_whole_call(PyObject *meter, long long fuel, long long values);
+
 /* What each part adds to the module; 0 or -1. */
 int timeline_part(PyObject *module);
 int writing_part(PyObject *module);
 int streams_part(PyObject *module);
 int accounts_part(PyObject *module);
+int calls_part(PyObject *module);
 
 /* As PyLong_AsLongLong, which takes a long way for an int of more than 30 bits: all instants are. */
 static inline long long quick_int(PyObject *number) {
@@ -75,6 +81,74 @@ static inline long long quick_int(PyObject *number) {
             return digits[0];
     }
     return PyLong_AsLongLong(number);
+}
+
+/* ---- slots of Python's classes, read where they lie ---------------------------------------------- */
+typedef struct { PyTypeObject *type; Py_ssize_t offset; char is_truth; } Slot;
+
+/* The place of a class's slot, its own or of a base; false with an exception set when it has none of that name. */
+static inline bool slot_of(PyObject *type, PyObject *name, Slot *out) {
+    PyObject *found = PyObject_GetAttr(type, name);
+    if (found == NULL)
+        return false;
+    int kind = Py_IS_TYPE(found, &PyMemberDescr_Type) ? ((PyMemberDescrObject *)found)->d_member->type : -1;
+    bool is_slot = kind == T_OBJECT_EX || kind == T_BOOL;
+    if (is_slot)
+        *out = (Slot){(PyTypeObject *)type, ((PyMemberDescrObject *)found)->d_member->offset, kind == T_BOOL};
+    else
+        PyErr_Format(PyExc_TypeError, "%R of %R is no slot", name, type);
+    Py_DECREF(found);
+    return is_slot;
+}
+
+/* Where the object lies that a slot holds; NULL for an object of another class. */
+static inline PyObject **place_of(const Slot *slot, PyObject *of) {
+    return Py_IS_TYPE(of, slot->type) && !slot->is_truth ? (PyObject **)((char *)of + slot->offset) : NULL;
+}
+
+static inline PyObject *read_of(const Slot *slot, PyObject *of, PyObject *name) {
+    PyObject **at = place_of(slot, of);
+    return at != NULL && *at != NULL ? Py_NewRef(*at) : PyObject_GetAttr(of, name);
+}
+
+/* Takes the reference to ``what``; false with an exception set, also where that is NULL. */
+static inline bool write_of(const Slot *slot, PyObject *of, PyObject *name, PyObject *what) {
+    if (what == NULL)
+        return false;
+    PyObject **at = place_of(slot, of);
+    if (at != NULL) {
+        Py_XSETREF(*at, what);
+        return true;
+    }
+    int failed = PyObject_SetAttr(of, name, what);
+    Py_DECREF(what);
+    return !failed;
+}
+
+/* 1, 0, or -1 with an exception set; takes the reference. */
+static inline int truth(PyObject *found) {
+    int is_true = found == NULL ? -1 : found == Py_True ? 1 : found == Py_False || found == Py_None ? 0 : PyObject_IsTrue(found);
+    Py_XDECREF(found);
+    return is_true;
+}
+
+static inline int truth_of(const Slot *slot, PyObject *of, PyObject *name) {
+    if (slot->is_truth && Py_IS_TYPE(of, slot->type))
+        return *((char *)of + slot->offset) != 0;
+    return truth(read_of(slot, of, name));
+}
+
+/* The int that a slot holds, of 64 bits; false with an exception set. */
+static inline bool number_of(const Slot *slot, PyObject *of, PyObject *name, long long *out) {
+    PyObject **at = place_of(slot, of), *found = at != NULL && *at != NULL ? *at : NULL;
+    if (found != NULL)
+        *out = quick_int(found);
+    else {
+        found = PyObject_GetAttr(of, name);
+        *out = found == NULL ? -1 : quick_int(found);
+        Py_XDECREF(found);
+    }
+    return *out != -1 || !PyErr_Occurred();
 }
 
 #endif

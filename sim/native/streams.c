@@ -14,31 +14,7 @@ static struct {
         *user_timeout_ns, *break_off, *env, *link, *offered, *lost, *pop;
 } names;
 
-/* ---- slots of Python's classes, read where they lie ---------------------------------------------- */
-typedef struct { PyTypeObject *type; Py_ssize_t offset; } Slot;
 static struct { PyTypeObject *half, *way; long long rto_ns, rto_max_ns; Slot broken, troubled, user_timeout_ns, offered, lost; } plain;
-
-static bool slot_of(PyObject *type, PyObject *name, Slot *out) {
-    PyObject *found = PyObject_GetAttr(type, name);
-    if (found == NULL)
-        return false;
-    bool is_slot = Py_IS_TYPE(found, &PyMemberDescr_Type) && ((PyMemberDescrObject *)found)->d_member->type == T_OBJECT_EX;
-    if (is_slot)
-        *out = (Slot){(PyTypeObject *)type, ((PyMemberDescrObject *)found)->d_member->offset};
-    else
-        PyErr_Format(PyExc_TypeError, "%R of %R is no slot", name, type);
-    Py_DECREF(found);
-    return is_slot;
-}
-
-static inline PyObject **place_of(const Slot *slot, PyObject *of) {
-    return Py_IS_TYPE(of, slot->type) ? (PyObject **)((char *)of + slot->offset) : NULL;
-}
-
-static PyObject *read_of(const Slot *slot, PyObject *of, PyObject *name) {
-    PyObject **at = place_of(slot, of);
-    return at != NULL && *at != NULL ? Py_NewRef(*at) : PyObject_GetAttr(of, name);
-}
 
 static bool count_one(const Slot *slot, PyObject *of, PyObject *name) {
     PyObject *before = read_of(slot, of, name);
@@ -55,13 +31,6 @@ static bool count_one(const Slot *slot, PyObject *of, PyObject *name) {
         done = PyObject_SetAttr(of, name, after) == 0;
     Py_DECREF(after);
     return done;
-}
-
-/* 1, 0, or -1 with an exception set; takes the reference. */
-static int truth(PyObject *found) {
-    int is_true = found == NULL ? -1 : found == Py_True ? 1 : found == Py_False || found == Py_None ? 0 : PyObject_IsTrue(found);
-    Py_XDECREF(found);
-    return is_true;
 }
 
 static bool int_of(PyObject *found, int64_t *out) {
