@@ -33,7 +33,7 @@ from twinloop.components.native.choice import CHOICE, COMPILED
 from twinloop.scenarios.collector import COLLECTOR
 from twinloop.scenarios.file.load import load_text
 from twinloop.scenarios.planning.plan import Planner
-from twinloop.sim.accounts.ledger import End
+from twinloop.sim.accounts.rows import End
 from twinloop.sim.kernel.clock import S
 from twinloop.sim.world import World
 from twinloop.tui.engine.engine import Engine

@@ -13,7 +13,7 @@ import numpy as np
 
 from twinloop.devices.model.statuses import quality
 from twinloop.sim.accounts.latency import STAGES
-from twinloop.sim.accounts.ledger import End
+from twinloop.sim.accounts.rows import End
 from twinloop.sim.gateway.gateway import Gateway
 from twinloop.sim.kernel.histogram import NEVER
 from twinloop.sim.world import World

@@ -14,7 +14,8 @@ from twinloop.components.host.host import Host
 from twinloop.sim.accounts.derived import Derived
 from twinloop.sim.accounts.ends import Ends
 from twinloop.sim.accounts.latency import Latencies
-from twinloop.sim.accounts.ledger import End, Ledger, Row, SharedRow
+from twinloop.sim.accounts.ledger import Ledger
+from twinloop.sim.accounts.rows import End, Row, SharedRow
 from twinloop.sim.accounts.schedule import put_on_timeline
 from twinloop.sim.cloud.cloud import Cloud
 from twinloop.sim.cloud.commands import Commands

@@ -31,7 +31,7 @@ from twinloop.scenarios.file.datasheet.blocks import (
 )
 from twinloop.scenarios.file.datasheet.reading import read_model
 from twinloop.scenarios.judging.verdict import EXIT_CODES
-from twinloop.sim.accounts.ledger import CAUSES, End
+from twinloop.sim.accounts.rows import CAUSES, End
 from twinloop.sim.states import TABLES
 
 DOCS = Path(__file__).parents[1] / "docs"

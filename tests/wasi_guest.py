@@ -13,7 +13,7 @@ from typing import Any
 from tests.plants import component, plant
 from twinloop.components.host.host import Host
 from twinloop.components.host.outcome import Fault
-from twinloop.sim.accounts.ledger import Row
+from twinloop.sim.accounts.rows import Row
 from twinloop.sim.gateway.gateway import Gateway
 from twinloop.sim.gateway.slot import Slot
 from twinloop.sim.kernel.clock import S

@@ -18,7 +18,7 @@ from twinloop.scenarios.export.extras import needed
 from twinloop.scenarios.report.folder import Folder
 from twinloop.scenarios.text.errors import MachineError
 from twinloop.sim.accounts.latency import STAGES, StageTimes
-from twinloop.sim.accounts.ledger import End, Row
+from twinloop.sim.accounts.rows import End, Row
 from twinloop.sim.kernel.trace import Record
 from twinloop.sim.world import World
 

@@ -16,7 +16,7 @@ from twinloop.scenarios.planning.feasibility import line_utilisation
 from twinloop.scenarios.planning.pairs import stories
 from twinloop.scenarios.text.words import number_of
 from twinloop.sim.accounts.latency import Blame
-from twinloop.sim.accounts.ledger import End
+from twinloop.sim.accounts.rows import End
 
 CORES_FULL = 0.95
 """share of all cores' time from which a gateway's CPU is named as having no room left"""

@@ -10,7 +10,7 @@ from twinloop.scenarios.judging.measure import Measures
 from twinloop.scenarios.judging.metrics.table import SAMPLE_ENDS
 from twinloop.scenarios.judging.run import Run
 from twinloop.scenarios.text.words import number_of
-from twinloop.sim.accounts.ledger import End
+from twinloop.sim.accounts.rows import End
 
 SAMPLES = ("missed", "lost", "evicted", "wrong")
 

@@ -19,7 +19,7 @@ from twinloop.scenarios.judging.verdict import Verdict
 from twinloop.scenarios.text.errors import unknown
 from twinloop.scenarios.text.units import show_number
 from twinloop.scenarios.text.words import number_of
-from twinloop.sim.accounts.ledger import Row
+from twinloop.sim.accounts.rows import Row
 from twinloop.sim.gateway.reader import Reader
 from twinloop.sim.kernel.histogram import NEVER
 

@@ -17,7 +17,7 @@ from twinloop.devices.model.misbehaviour import Spread
 from twinloop.scenarios.onlookers.news import News
 from twinloop.scenarios.onlookers.tally import Tally
 from twinloop.scenarios.report.standing import standing
-from twinloop.sim.accounts.ledger import End
+from twinloop.sim.accounts.rows import End
 from twinloop.sim.kernel.histogram import NEVER
 from twinloop.sim.model.spec import Action, DeviceSpec
 

@@ -18,7 +18,7 @@ from twinloop.scenarios.report.console import band_text, measured_text, value_te
 from twinloop.scenarios.report.result import Result
 from twinloop.scenarios.report.total import why
 from twinloop.sim.accounts.latency import STAGES
-from twinloop.sim.accounts.ledger import CAUSES, End
+from twinloop.sim.accounts.rows import CAUSES, End
 from twinloop.sim.kernel.histogram import NEVER, Histogram
 
 FORMAT = 1

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from twinloop.scenarios.page.windows import Windows
 from twinloop.sim.accounts.latency import STAGES, StageTimes
-from twinloop.sim.accounts.ledger import End, Row
+from twinloop.sim.accounts.rows import End, Row
 from twinloop.sim.kernel.histogram import Histogram
 from twinloop.sim.kernel.trace import Record
 from twinloop.sim.model.spec import Action

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from twinloop.sim.accounts.derived import Derived
-from twinloop.sim.accounts.ledger import CAUSES, End
+from twinloop.sim.accounts.rows import CAUSES, End
 
 _COUNTED = (End.DELIVERED, End.CACHED)
 """ends without a cause"""

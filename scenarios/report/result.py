@@ -28,7 +28,8 @@ from twinloop.scenarios.report import converters, figures
 from twinloop.scenarios.report.derived import derived_figures
 from twinloop.scenarios.report.gateways import band, gateway_figures, link_figures
 from twinloop.sim.accounts.latency import STAGES
-from twinloop.sim.accounts.ledger import End, Ledger
+from twinloop.sim.accounts.ledger import Ledger
+from twinloop.sim.accounts.rows import End
 from twinloop.sim.kernel.histogram import NEVER, Histogram
 from twinloop.sim.truth.truth import Truth
 

@@ -18,7 +18,7 @@ from twinloop.devices.catalogue.recording import HEADER, TOOK, UNIT
 from twinloop.devices.model.statuses import STATUS_CODES
 from twinloop.scenarios.text.errors import ScenarioError
 from twinloop.sim.accounts.latency import BUS
-from twinloop.sim.accounts.ledger import End, Row
+from twinloop.sim.accounts.rows import End, Row
 from twinloop.sim.gateway.reader import Reader
 from twinloop.sim.kernel.clock import Event
 from twinloop.sim.model.spec import Action, WorldSpec

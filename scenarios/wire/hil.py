@@ -21,7 +21,7 @@ from twinloop.scenarios.report.standing import standing
 from twinloop.scenarios.text.units import show_duration
 from twinloop.scenarios.text.words import number_of
 from twinloop.scenarios.wire.observation import Observation
-from twinloop.sim.accounts.ledger import End
+from twinloop.sim.accounts.rows import End
 from twinloop.sim.kernel.clock import S
 from twinloop.sim.kernel.invariants import InvariantError
 from twinloop.sim.serving.judged_plant import ObservedPlant

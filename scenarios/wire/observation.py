@@ -19,7 +19,7 @@ from twinloop.devices.model.statuses import BAD, UNCERTAIN, status_code
 from twinloop.scenarios.file.load import Loaded
 from twinloop.scenarios.text.errors import ScenarioError
 from twinloop.scenarios.wire.json_path import NOTHING, SEVERAL, JsonPath, json_path, with_point
-from twinloop.sim.accounts.ledger import Marks
+from twinloop.sim.accounts.rows import Marks
 from twinloop.sim.model.spec import DeviceSpec, WorldSpec
 from twinloop.sim.serving.judged_plant import NO_SAMPLE
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from twinloop.devices.model.statuses import quality
-from twinloop.sim.accounts.ledger import BETTER, CAUSES, End, Row, Share
+from twinloop.sim.accounts.rows import BETTER, CAUSES, End, Row, Share
 from twinloop.sim.kernel.invariants import InvariantError
 from twinloop.sim.kernel.trace import Trace
 

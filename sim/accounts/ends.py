@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from twinloop.sim.accounts.latency import Latencies
-from twinloop.sim.accounts.ledger import End, Row
+from twinloop.sim.accounts.rows import End, Row
 from twinloop.sim.kernel.clock import Environment
 from twinloop.sim.kernel.trace import Trace
 from twinloop.sim.model.spec import PhaseSpec

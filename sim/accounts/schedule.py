@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from twinloop.sim.accounts.ledger import End, Ledger, Row, SharedRow, due_instants
+from twinloop.sim.accounts.ledger import Ledger, due_instants
+from twinloop.sim.accounts.rows import End, Row, SharedRow
 from twinloop.sim.kernel.clock import START, Environment, Occurrence
 from twinloop.sim.kernel.trace import Trace
 from twinloop.sim.model.spec import DeviceSpec

@@ -15,7 +15,8 @@ from twinloop.components.contract.contract import PointConfig
 from twinloop.components.host.batch import Batch
 from twinloop.components.native.choice import CHOICE
 from twinloop.sim.accounts.derived import Riding
-from twinloop.sim.accounts.ledger import End, Ledger, Row
+from twinloop.sim.accounts.ledger import Ledger
+from twinloop.sim.accounts.rows import End, Row
 
 TOPIC_PREFIX = "twinloop/"
 """before the device's name"""

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from twinloop.components.host.batch import Batch
 from twinloop.sim.accounts.derived import Derived
 from twinloop.sim.accounts.latency import Latencies
-from twinloop.sim.accounts.ledger import Ledger, Row
+from twinloop.sim.accounts.ledger import Ledger
+from twinloop.sim.accounts.rows import Row
 from twinloop.sim.gateway.reader import Reader
 from twinloop.sim.truth.truth import Truth
 

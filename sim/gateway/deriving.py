@@ -12,7 +12,7 @@ from twinloop.components.host.batch import Batch
 from twinloop.devices.model.statuses import NO_NUMBER
 from twinloop.sim.accounts.derived import Riding
 from twinloop.sim.accounts.latency import StageTimes
-from twinloop.sim.accounts.ledger import End, Row
+from twinloop.sim.accounts.rows import End, Row
 from twinloop.sim.cloud.messages import DerivedMessage, Message
 from twinloop.sim.gateway.masks import mask_within
 from twinloop.sim.gateway.pipeline import CALLED_GOOD, Pipeline

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from twinloop.components.host.crossing import read_batch
 from twinloop.components.host.outcome import Cause, Fault
 from twinloop.sim.accounts.latency import BUS, DRIVER, StageTimes
-from twinloop.sim.accounts.ledger import Row
+from twinloop.sim.accounts.rows import Row
 from twinloop.sim.field.mqtt_site import MqttPort
 from twinloop.sim.gateway.call import call
 from twinloop.sim.gateway.pipeline import Pipeline

@@ -14,7 +14,7 @@ from twinloop.components.host.crossing import forward_lane, read_batch
 from twinloop.components.host.outcome import Cause, Fault
 from twinloop.devices.model.statuses import NO_NUMBER
 from twinloop.sim.accounts.latency import DRIVER, POLICY, TRANSFORM, UPLINK, StageTimes
-from twinloop.sim.accounts.ledger import End, Row
+from twinloop.sim.accounts.rows import End, Row
 from twinloop.sim.cloud.messages import Command, Message
 from twinloop.sim.gateway.books import Books
 from twinloop.sim.gateway.call import READING_VALUES, at_once_over, call, call_at_once, handed_over

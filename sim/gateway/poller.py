@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from twinloop.sim.accounts.latency import DRIVER, StageTimes
-from twinloop.sim.accounts.ledger import End, Row
+from twinloop.sim.accounts.rows import End, Row
 from twinloop.sim.cloud.messages import Command
 from twinloop.sim.field.tcp_port import Port
 from twinloop.sim.gateway.call import call

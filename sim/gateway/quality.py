@@ -12,7 +12,7 @@ from typing import Any
 
 from twinloop.components.host.batch import Batch
 from twinloop.devices.model.statuses import BAD, NO_NUMBER
-from twinloop.sim.accounts.ledger import End, Row
+from twinloop.sim.accounts.rows import End, Row
 from twinloop.sim.gateway.books import Books
 from twinloop.sim.gateway.reader import Reader
 from twinloop.sim.kernel.trace import Trace

@@ -18,7 +18,7 @@ from twinloop.devices.model.device import DeviceModel
 from twinloop.devices.model.protocols import PROTOCOLS
 from twinloop.sim.accounts.derived import Riding
 from twinloop.sim.accounts.latency import StageTimes
-from twinloop.sim.accounts.ledger import End, Row
+from twinloop.sim.accounts.rows import End, Row
 from twinloop.sim.cloud.messages import TOPIC_PREFIX, Body
 from twinloop.sim.field.tcp_port import Port
 from twinloop.sim.gateway.slot import Slot

@@ -7,7 +7,7 @@ Belongs here: what a gateway asks of its part, and the answers of one that stand
 from __future__ import annotations
 
 from twinloop.components.contract.contract import Verdict
-from twinloop.sim.accounts.ledger import Row
+from twinloop.sim.accounts.rows import Row
 from twinloop.sim.cloud.leases import LeaseAnswer
 from twinloop.sim.cloud.messages import Message
 from twinloop.sim.gateway.reader import Reader

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from twinloop.components.host.crossing import read_batch
 from twinloop.devices.model.nodes import News
-from twinloop.sim.accounts.ledger import End, Row
+from twinloop.sim.accounts.rows import End, Row
 from twinloop.sim.field.opcua_port import StackPort
 from twinloop.sim.gateway.listener import PushReader, Taken
 from twinloop.sim.gateway.pipeline import Pipeline

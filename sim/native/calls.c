@@ -335,10 +335,10 @@ static PyObject *transacts(Call *self, PyObject *given, long long left_ns) {
         return NULL;
     }
     PyObject **parts = PySequence_Fast_ITEMS(three), *left = PyLong_FromLongLong(left_ns), *event = NULL;
-    long long timeout_ns = quick_int(parts[2]);
-    if (left != NULL && !(timeout_ns == -1 && PyErr_Occurred())) {
+    int shorter = left == NULL ? -1 : PyObject_RichCompareBool(parts[2], left, Py_LT); /* a guest may ask for any time */
+    if (shorter >= 0) {
         Py_XSETREF(self->frame, Py_NewRef(parts[0]));
-        PyObject *words[] = {self->port, parts[0], parts[1], timeout_ns < left_ns ? parts[2] : left, left};
+        PyObject *words[] = {self->port, parts[0], parts[1], shorter ? parts[2] : left, left};
         event = PyObject_VectorcallMethod(names.transact, words, 5 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
     }
     Py_XDECREF(left);

@@ -49,7 +49,11 @@ extern PyTypeObject SegmentType;
 /* A segment is due; false with an exception set. */
 bool segment_happens(PyObject *segment);
 
-typedef struct { PyObject_HEAD long long due, open, ended; } Sums; /* of a ledger */
+typedef struct {
+    PyObject_HEAD
+    long long due, open, ended;
+    PyObject *rows, *ends, *totals, *due_of, *last_touched, *on_end;
+} Sums; /* of a ledger */
 extern PyTypeObject SumsType;
 
 /* What a segment of guest code costs in ns (fuel, calls, imports, exchanges, values, bytes), noted in a meter, and what a

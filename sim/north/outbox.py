@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from twinloop.sim.accounts.ledger import End, Ledger
+from twinloop.sim.accounts.ledger import Ledger
+from twinloop.sim.accounts.rows import End
 from twinloop.sim.cloud.messages import Message
 from twinloop.sim.machine.machine import Machine
 from twinloop.sim.north.store import Store

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from twinloop.sim.accounts.ledger import End, Ledger
+from twinloop.sim.accounts.ledger import Ledger
+from twinloop.sim.accounts.rows import End
 from twinloop.sim.cloud.messages import Message
 from twinloop.sim.kernel.clock import Event, S
 from twinloop.sim.kernel.random import RandomStream

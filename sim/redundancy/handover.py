@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from twinloop.components.contract.contract import Verdict
 from twinloop.sim.accounts.latency import UPLINK, StageTimes
-from twinloop.sim.accounts.ledger import End, Row
+from twinloop.sim.accounts.rows import End, Row
 from twinloop.sim.cloud.messages import Message
 from twinloop.sim.gateway.gateway import Gateway
 from twinloop.sim.gateway.reader import Reader

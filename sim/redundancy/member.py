@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from twinloop.components.contract.contract import Verdict
-from twinloop.sim.accounts.ledger import Row, Share
+from twinloop.sim.accounts.rows import Row, Share
 from twinloop.sim.cloud.leases import LeaseAnswer, LeaseRequest
 from twinloop.sim.cloud.messages import Message
 from twinloop.sim.gateway.gateway import Gateway

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from twinloop.sim.accounts.ledger import Row
+from twinloop.sim.accounts.rows import Row
 from twinloop.sim.cloud.cloud import Cloud
 from twinloop.sim.cloud.leases import LeaseRequest
 from twinloop.sim.gateway.gateway import Gateway

@@ -17,7 +17,8 @@ from twinloop.devices.model.nodes import NodeImage
 from twinloop.devices.model.statuses import BAD
 from twinloop.sim.accounts.ends import Ends
 from twinloop.sim.accounts.latency import Latencies
-from twinloop.sim.accounts.ledger import End, Ledger, Marks, Row, due_instants
+from twinloop.sim.accounts.ledger import Ledger, due_instants
+from twinloop.sim.accounts.rows import End, Marks, Row
 from twinloop.sim.cloud.commands import Commands
 from twinloop.sim.cloud.orders import Upgrade
 from twinloop.sim.field.tcp_port import BUS_USER_TIMEOUT_NS

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from twinloop.components.host.batch import Batch
-    from twinloop.sim.accounts.ledger import Ledger, Row
+    from twinloop.sim.accounts.ledger import Ledger
+    from twinloop.sim.accounts.rows import Row
     from twinloop.sim.cloud.messages import Command
     from twinloop.sim.kernel.clock import Environment
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from math import sqrt
 
-from twinloop.sim.accounts.ledger import Row
+from twinloop.sim.accounts.rows import Row
 from twinloop.sim.gateway.gateway import Gateway
 from twinloop.sim.kernel.clock import Event
 from twinloop.sim.model.spec import UpgradeSpec

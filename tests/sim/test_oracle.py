@@ -23,7 +23,7 @@ from twinloop.components.native.choice import CHOICE
 from twinloop.devices.model.device import DeviceModel
 from twinloop.devices.model.points import Point
 from twinloop.devices.model.signal import Signal
-from twinloop.sim.accounts.ledger import End, Row
+from twinloop.sim.accounts.rows import End, Row
 from twinloop.sim.model.spec import Action, LinkSpec, OpcUaSpec, StoreSpec, UplinkSpec, WorldSpec
 from twinloop.sim.network import tcp
 from twinloop.sim.network.link import LinkModel

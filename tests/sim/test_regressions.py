@@ -14,7 +14,7 @@ from twinloop.components.contract.contract import PointConfig
 from twinloop.components.host.batch import Batch
 from twinloop.components.host.host import Host
 from twinloop.components.host.outcome import Cause
-from twinloop.sim.accounts.ledger import End, Row
+from twinloop.sim.accounts.rows import End, Row
 from twinloop.sim.cloud.messages import Body
 from twinloop.sim.field.tcp_port import BUFFER_BYTES_MAX, FULL
 from twinloop.sim.kernel.clock import MS, S

@@ -20,7 +20,8 @@ from tests.plants import component, driver, on_lines, plant, run, upgradable
 from twinloop.components.host.host import Host
 from twinloop.components.releases.registry import Registry, Version
 from twinloop.scenarios.file.load import LIBRARY
-from twinloop.sim.accounts.ledger import End, due_instants
+from twinloop.sim.accounts.ledger import due_instants
+from twinloop.sim.accounts.rows import End
 from twinloop.sim.cloud.orders import ENDS
 from twinloop.sim.kernel.clock import MS, S
 from twinloop.sim.kernel.invariants import InvariantError

@@ -17,7 +17,7 @@ from twinloop.scenarios.file.load import load
 from twinloop.scenarios.judging.expressions import parse
 from twinloop.scenarios.planning.plan import Planner
 from twinloop.sim.accounts.latency import STAGES
-from twinloop.sim.accounts.ledger import End
+from twinloop.sim.accounts.rows import End
 from twinloop.sim.kernel.trace import Record
 from twinloop.sim.world import World
 from twinloop.tui.engine import exploring, marks

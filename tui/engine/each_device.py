@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from twinloop.sim.accounts.ledger import End
+from twinloop.sim.accounts.rows import End
 from twinloop.sim.kernel.clock import NEVER_NS
 from twinloop.sim.snapshot import SLOT_STATES
 from twinloop.sim.world import World

@@ -16,7 +16,7 @@ from twinloop.components.host.outcome import Fault
 from twinloop.scenarios.export.otlp.spans import Span, Value
 from twinloop.scenarios.export.otlp.ways import Ways, qualities
 from twinloop.sim.accounts.latency import StageTimes
-from twinloop.sim.accounts.ledger import End, Row
+from twinloop.sim.accounts.rows import End, Row
 from twinloop.sim.gateway.gateway import Gateway
 from twinloop.sim.gateway.poller import Poller
 from twinloop.sim.gateway.slot import Slot

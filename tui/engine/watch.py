@@ -19,8 +19,8 @@ from twinloop.devices.model.misbehaviour import Spread
 from twinloop.scenarios.page.windows import Windows
 from twinloop.scenarios.text.units import show_duration
 from twinloop.sim.accounts.latency import STAGES
-from twinloop.sim.accounts.ledger import End
-from twinloop.sim.accounts.ledger import Row as Sample
+from twinloop.sim.accounts.rows import End
+from twinloop.sim.accounts.rows import Row as Sample
 from twinloop.sim.gateway.poller import Poller
 from twinloop.sim.gateway.reader import Reader
 from twinloop.sim.gateway.slot import Slot

@@ -19,7 +19,7 @@ from twinloop.scenarios.judging.metrics.metric import Metric
 from twinloop.scenarios.judging.metrics.table import METRICS
 from twinloop.scenarios.page.series import Series
 from twinloop.sim.accounts.latency import STAGES
-from twinloop.sim.accounts.ledger import End
+from twinloop.sim.accounts.rows import End
 from twinloop.sim.kernel.clock import NEVER_NS
 from twinloop.sim.kernel.histogram import Histogram
 from twinloop.sim.kernel.trace import Record

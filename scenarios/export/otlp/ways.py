@@ -26,7 +26,7 @@ from twinloop.scenarios.export.otlp.spans import (
 from twinloop.scenarios.export.otlp.stages import Piece, RememberedTimes, promoted, spent
 from twinloop.scenarios.export.samples import points_read
 from twinloop.sim.accounts.latency import BUS, STAGES, StageTimes
-from twinloop.sim.accounts.ledger import End, Row
+from twinloop.sim.accounts.rows import End, Row
 from twinloop.sim.cloud.messages import Message
 from twinloop.sim.gateway.gateway import Gateway
 from twinloop.sim.gateway.reader import Reader

@@ -12,7 +12,7 @@ from twinloop.scenarios.judging.expectation import Expectation
 from twinloop.scenarios.judging.measure import Measures
 from twinloop.scenarios.judging.metrics.metric import COUNTER, DEVICE, PHASED, Metric, Read
 from twinloop.sim.accounts.derived import Derived
-from twinloop.sim.accounts.ledger import CAUSES, End
+from twinloop.sim.accounts.rows import CAUSES, End
 
 
 def _account(measures: Measures) -> Derived | None:

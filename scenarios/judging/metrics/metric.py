@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from twinloop.records import dataclass
 from twinloop.scenarios.judging.expectation import Expectation
 from twinloop.scenarios.judging.measure import Measures, statistic
-from twinloop.sim.accounts.ledger import End
+from twinloop.sim.accounts.rows import End
 from twinloop.sim.kernel.histogram import Histogram
 
 TREND = ("count", "min", "mean", "max", "p50", "p90", "p95", "p99", "p99.9")

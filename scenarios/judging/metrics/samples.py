@@ -9,7 +9,7 @@ from twinloop.devices.model.statuses import quality
 from twinloop.scenarios.judging.expectation import Expectation
 from twinloop.scenarios.judging.measure import Measures
 from twinloop.scenarios.judging.metrics.metric import COUNTER, DEVICE, PHASED, Metric, Read
-from twinloop.sim.accounts.ledger import CAUSES, End
+from twinloop.sim.accounts.rows import CAUSES, End
 
 _ENDED = (*PHASED, "cause", "quality")
 _DELIVERED = "acknowledged by the cloud; quality: as the driver returned it, even if a transform changed it"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from twinloop.sim.accounts.latency import STAGES
-from twinloop.sim.accounts.ledger import CAUSES, End
+from twinloop.sim.accounts.rows import CAUSES, End
 from twinloop.sim.kernel.wallclock import EPOCH_NS
 from twinloop.sim.world import World
 

@@ -19,7 +19,7 @@ from twinloop.scenarios.file.load import LIBRARY, load_text
 from twinloop.scenarios.judging.metrics.table import METRICS
 from twinloop.scenarios.report.result import Result
 from twinloop.scenarios.runner import Options, run
-from twinloop.sim.accounts.ledger import End
+from twinloop.sim.accounts.rows import End
 from twinloop.sim.kernel.histogram import Histogram
 from twinloop.sim.kernel.wallclock import EPOCH_NS
 from twinloop.sim.world import World

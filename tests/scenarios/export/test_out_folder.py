@@ -18,7 +18,7 @@ from twinloop.scenarios.export import samples
 from twinloop.scenarios.export.packets import EVENTS_MAX
 from twinloop.scenarios.file.load import load_text
 from twinloop.scenarios.runner import Options, run
-from twinloop.sim.accounts.ledger import End
+from twinloop.sim.accounts.rows import End
 from twinloop.sim.kernel.trace import KINDS
 
 DOCS = Path(__file__).parents[3] / "docs"

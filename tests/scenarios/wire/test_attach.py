@@ -31,7 +31,7 @@ from twinloop.scenarios.runner import Options, opened, run
 from twinloop.scenarios.text.errors import ScenarioError
 from twinloop.scenarios.twin.recorder import Recorder, recordable
 from twinloop.scenarios.wire.places import attached, places
-from twinloop.sim.accounts.ledger import End
+from twinloop.sim.accounts.rows import End
 from twinloop.sim.kernel.random import RandomStreams
 from twinloop.sim.model.spec import PlaceSpec, WorldSpec
 

@@ -39,7 +39,7 @@ from twinloop.scenarios.text.errors import ScenarioError
 from twinloop.scenarios.wire.hil import Hil
 from twinloop.scenarios.wire.observation import counted
 from twinloop.scenarios.wire.wire import served
-from twinloop.sim.accounts.ledger import End
+from twinloop.sim.accounts.rows import End
 from twinloop.sim.field.tcp_port import BUS_USER_TIMEOUT_NS
 from twinloop.sim.kernel.wallclock import EPOCH_NS
 from twinloop.sim.network.rule import CutRule

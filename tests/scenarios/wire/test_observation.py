@@ -17,7 +17,7 @@ from twinloop.scenarios.judging.verdict import Verdict
 from twinloop.scenarios.planning.plan import Planner
 from twinloop.scenarios.wire.json_path import NOTHING, SEVERAL, json_path, with_point
 from twinloop.scenarios.wire.observation import Observation, counted
-from twinloop.sim.accounts.ledger import End
+from twinloop.sim.accounts.rows import End
 
 MEASURED = {
     "readings": [

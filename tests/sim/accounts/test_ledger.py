@@ -7,7 +7,8 @@ from itertools import permutations
 
 import pytest
 
-from twinloop.sim.accounts.ledger import BETTER, End, Ledger, Row, Sample, SharedRow, due_instants
+from twinloop.sim.accounts.ledger import Ledger, due_instants
+from twinloop.sim.accounts.rows import BETTER, End, Row, Sample, SharedRow
 from twinloop.sim.kernel.clock import NEVER_NS
 from twinloop.sim.kernel.invariants import InvariantError
 

@@ -25,7 +25,7 @@ from twinloop.devices.mqtt.packet import (
     encode,
     publish_parts,
 )
-from twinloop.sim.accounts.ledger import Row
+from twinloop.sim.accounts.rows import Row
 from twinloop.sim.cloud import mqtt_wire as packets
 from twinloop.sim.cloud.leases import LeaseAnswer, LeaseRequest
 from twinloop.sim.cloud.messages import TLS_RECORD_BYTES, Command, Message

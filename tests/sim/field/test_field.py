@@ -16,7 +16,7 @@ from tests.plants import component, driver, paired, plant, run
 from tests.sim.test_world import actions, conserved
 from twinloop.components.host.batch import read_batch
 from twinloop.components.host.host import Host
-from twinloop.sim.accounts.ledger import End
+from twinloop.sim.accounts.rows import End
 from twinloop.sim.gateway.pipeline import Pipeline
 from twinloop.sim.kernel.clock import MS, S
 from twinloop.sim.kernel.wallclock import EPOCH_NS

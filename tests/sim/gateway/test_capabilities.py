@@ -7,7 +7,7 @@ from typing import Any
 from tests.components import guests
 from tests.plants import component, plant, run
 from twinloop.components.host.host import Host
-from twinloop.sim.accounts.ledger import End
+from twinloop.sim.accounts.rows import End
 from twinloop.sim.kernel.clock import MS, S
 from twinloop.sim.model.spec import Action
 from twinloop.sim.trouble.verbs import act

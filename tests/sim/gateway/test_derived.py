@@ -17,7 +17,7 @@ from tests.plants import component, paired, plant, upgradable
 from tests.sim.test_world import conserved
 from twinloop.components.host.host import Host
 from twinloop.sim.accounts.derived import Derived, Riding
-from twinloop.sim.accounts.ledger import End, Row, SharedRow
+from twinloop.sim.accounts.rows import End, Row, SharedRow
 from twinloop.sim.cloud.messages import Message
 from twinloop.sim.kernel.clock import MS, Environment, S
 from twinloop.sim.kernel.invariants import InvariantError

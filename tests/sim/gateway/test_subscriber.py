@@ -17,7 +17,7 @@ from tests.sim.field.test_field import beside, missed, mixed, moments, shares, s
 from tests.sim.test_world import conserved
 from twinloop.components.host.batch import Batch, read_batch
 from twinloop.components.host.host import Host
-from twinloop.sim.accounts.ledger import End, Row
+from twinloop.sim.accounts.rows import End, Row
 from twinloop.sim.gateway.listener import Taken
 from twinloop.sim.gateway.pipeline import Pipeline
 from twinloop.sim.gateway.subscriber import Subscriber

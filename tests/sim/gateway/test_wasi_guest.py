@@ -15,7 +15,7 @@ from tests.plants import component, marked, offer, plant, upgradable
 from tests.wasi_guest import DATA, ETC, guest, guest_bytes, run, told
 from twinloop.components.host.host import Host
 from twinloop.components.releases.registry import Version
-from twinloop.sim.accounts.ledger import End
+from twinloop.sim.accounts.rows import End
 from twinloop.sim.kernel.clock import MS, US, S
 from twinloop.sim.kernel.wallclock import EPOCH_NS
 from twinloop.sim.model.spec import Action

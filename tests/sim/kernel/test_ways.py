@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.components.ways import compiled_part
-from twinloop.sim.accounts.ledger import End
+from twinloop.sim.accounts.rows import End
 from twinloop.sim.kernel.clock import PURE, Occurrence, Way, compiled
 from twinloop.sim.kernel.trace import lines
 

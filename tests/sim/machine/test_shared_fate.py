@@ -11,7 +11,7 @@ from tests.plants import component, plant, run
 from tests.sim.test_world import conserved, cut
 from twinloop.components.host.host import Host
 from twinloop.sim.accounts.latency import QUEUE
-from twinloop.sim.accounts.ledger import End
+from twinloop.sim.accounts.rows import End
 from twinloop.sim.kernel.clock import MS, S
 from twinloop.sim.model.spec import UplinkSpec, WorldSpec
 from twinloop.sim.trouble.verbs import act

@@ -244,7 +244,7 @@ def test_a5_the_next_device_waits_for_a_timeout_and_a_gap(host: Host) -> None:
     spec = replace(spec, devices=tuple(replace(device, model=one, phase_ns=i * MS) for i, device in enumerate(spec.devices)),
                    timeline=(act(0, "device-fault", "presses/1", 5 * S, kind="slow", delay_ns=680 * MS),))  # fmt: skip
     world = run(spec, host)
-    from twinloop.sim.accounts.ledger import End
+    from twinloop.sim.accounts.rows import End
 
     assert world.ledger.count(End.MISSED, "timeout", [0]) == 1
     assert world.ledger.count(End.DELIVERED, None, [1]) == 1

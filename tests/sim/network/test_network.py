@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twinloop.components.host.codec import Case
-from twinloop.sim.accounts.ledger import End, Ledger, SharedRow
+from twinloop.sim.accounts.ledger import Ledger
+from twinloop.sim.accounts.rows import End, SharedRow
 from twinloop.sim.field.framing import END_BYTES_MAX, REPLY_BYTES_MAX, cut_frame
 from twinloop.sim.kernel.clock import MS, NEVER_NS, Environment, S
 from twinloop.sim.kernel.histogram import NEVER, Histogram

@@ -12,7 +12,7 @@ from tests.plants import plant, run
 from tests.sim.test_world import conserved
 from twinloop.components.host.host import Host
 from twinloop.scenarios.planning.feasibility import line_utilisation, warnings
-from twinloop.sim.accounts.ledger import End
+from twinloop.sim.accounts.rows import End
 from twinloop.sim.kernel.clock import MS, S
 from twinloop.sim.model.spec import LinkSpec, WorldSpec
 from twinloop.sim.network.link import LinkModel

@@ -13,7 +13,7 @@ from tests.components import guests
 from tests.plants import component, plant, run
 from tests.sim.test_world import conserved, cut
 from twinloop.components.host.host import Host
-from twinloop.sim.accounts.ledger import End
+from twinloop.sim.accounts.rows import End
 from twinloop.sim.kernel.clock import MS, S
 from twinloop.sim.kernel.invariants import InvariantError
 from twinloop.sim.kernel.random import RandomStream

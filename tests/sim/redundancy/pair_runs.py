@@ -10,7 +10,7 @@ from typing import Any
 from tests.plants import plant
 from tests.sim.test_world import conserved
 from twinloop.components.host.host import Host
-from twinloop.sim.accounts.ledger import End
+from twinloop.sim.accounts.rows import End
 from twinloop.sim.kernel.clock import S
 from twinloop.sim.model.spec import Action, WorldSpec
 from twinloop.sim.trouble.verbs import act

@@ -14,7 +14,8 @@ from tests.plants import driver, on_lines, paired, plant, run
 from tests.sim.redundancy.pair_runs import Seen, at, small
 from tests.sim.test_world import RELEASES, actions, conserved, offered, reactions
 from twinloop.components.host.host import Host
-from twinloop.sim.accounts.ledger import BETTER, End, Ledger, SharedRow
+from twinloop.sim.accounts.ledger import Ledger
+from twinloop.sim.accounts.rows import BETTER, End, SharedRow
 from twinloop.sim.cloud.leases import LeaseRequest, Leases
 from twinloop.sim.kernel.clock import MS, S
 from twinloop.sim.kernel.invariants import InvariantError

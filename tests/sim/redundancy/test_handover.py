@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.plants import paired
 from tests.sim.redundancy.pair_runs import Seen, at, small
 from twinloop.components.host.host import Host
-from twinloop.sim.accounts.ledger import End
+from twinloop.sim.accounts.rows import End
 from twinloop.sim.kernel.clock import MS, S
 from twinloop.sim.model.spec import UplinkSpec
 from twinloop.sim.trouble.verbs import act

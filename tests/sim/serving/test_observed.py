@@ -11,7 +11,7 @@ import pytest
 from tests.sim.serving.judged import BOTH, INPUTS, MODEL, POINTS, answer, arrives, ask, plant, shown, to
 from twinloop.devices.model.device import DeviceModel
 from twinloop.devices.model.misbehaviour import Misbehaviour
-from twinloop.sim.accounts.ledger import End
+from twinloop.sim.accounts.rows import End
 from twinloop.sim.field.tcp_port import BUS_USER_TIMEOUT_NS
 from twinloop.sim.kernel.clock import MS, S
 from twinloop.sim.model.spec import PhaseSpec

@@ -9,7 +9,7 @@ from tests.sim.serving.judged import BAD, BOTH, MODEL, POINTS, UNCERTAIN, WORSE,
 from twinloop.devices.model.overlay import ValueFault
 from twinloop.devices.model.points import Point
 from twinloop.devices.model.signal import Signal
-from twinloop.sim.accounts.ledger import End
+from twinloop.sim.accounts.rows import End
 from twinloop.sim.field.tcp_port import BUS_USER_TIMEOUT_NS
 from twinloop.sim.kernel.clock import MS, S
 from twinloop.sim.model.spec import PhaseSpec

@@ -19,7 +19,7 @@ from twinloop.devices.model.device import Device, DeviceModel
 from twinloop.devices.model.points import Point
 from twinloop.devices.model.signal import Signal
 from twinloop.sim import wiring
-from twinloop.sim.accounts.ledger import End
+from twinloop.sim.accounts.rows import End
 from twinloop.sim.gateway.pipeline import Pipeline
 from twinloop.sim.gateway.reader import point_configs
 from twinloop.sim.kernel.clock import MS, S

@@ -10,7 +10,7 @@ import pytest
 from tests.plants import offer
 from tests.sim.upgrade.upgrade_runs import Run, order, small
 from twinloop.components.host.host import Host
-from twinloop.sim.accounts.ledger import End
+from twinloop.sim.accounts.rows import End
 
 OLD = Path(__file__).parents[2] / "guests" / "contract-0.1"
 

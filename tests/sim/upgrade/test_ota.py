@@ -16,7 +16,7 @@ from tests.sim.upgrade.upgrade_runs import ROUTE, STEPS, Run, order, shipped, sm
 from twinloop.components.host.host import Host
 from twinloop.components.releases.demo_registry import DEMO_KEY, STRANGERS_KEY, marked
 from twinloop.components.releases.registry import Version, sign
-from twinloop.sim.accounts.ledger import End
+from twinloop.sim.accounts.rows import End
 from twinloop.sim.cloud.orders import CAUSES, ENDS, TRANSITIONS
 from twinloop.sim.cloud.releases import BLOCK_BYTES
 from twinloop.sim.kernel.clock import MS, S

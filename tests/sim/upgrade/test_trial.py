@@ -12,7 +12,7 @@ from tests.plants import WASM, component, driver, offer, paired, plant, upgradab
 from tests.sim.upgrade.upgrade_runs import SHIPPED, Run, order, shipped, small
 from twinloop.components.host.host import Host
 from twinloop.components.releases.registry import Version
-from twinloop.sim.accounts.ledger import End
+from twinloop.sim.accounts.rows import End
 from twinloop.sim.kernel.clock import MS, S
 from twinloop.sim.trouble.verbs import act
 from twinloop.sim.world import World

@@ -12,7 +12,7 @@ import pytest
 from tests.plants import component, offer, paired, plant, upgradable
 from twinloop.components.host.host import Host
 from twinloop.sim.accounts.latency import BUS, DRIVER
-from twinloop.sim.accounts.ledger import End
+from twinloop.sim.accounts.rows import End
 from twinloop.sim.kernel.clock import MS, S
 from twinloop.sim.model.spec import Action, ComponentSpec, WorldSpec
 from twinloop.sim.model.wasi import Remote, WasiSpec

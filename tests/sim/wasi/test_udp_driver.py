@@ -14,7 +14,7 @@ from tests.plants import component, paired, plant
 from tests.sim.wasi.test_socket_driver import count, limits, lines, ran
 from twinloop.components.host.host import Host
 from twinloop.sim.accounts.latency import BUS, DRIVER
-from twinloop.sim.accounts.ledger import End
+from twinloop.sim.accounts.rows import End
 from twinloop.sim.kernel.clock import MS, S
 from twinloop.sim.model.spec import Action, ComponentSpec, WorldSpec
 from twinloop.sim.model.wasi import Remote, WasiSpec
