@@ -318,14 +318,17 @@ def said(time_ns: int) -> str:
     return f"{time_ns} ns"
 
 
+def bind(engine: Any, meter: type = Meter) -> None:
+    """Tell the compiled part what it needs: classes, what it leaves to us, figures."""
+    classes = Slot, Imports, Cores, StageTimes, Instance, meter
+    rare = (
+        batch_in, limit_batch, fuel_or_deadline, handed_over, _answered, _too_late, _waited, _limit_fuel
+    )  # fmt: skip
+    engine.bind_calls(classes, rare, (BUS, CONSTANT_VALUES, READING_VALUES, LOOKED_AT))
+
+
 _call, call_at_once, at_once_over = plain_call, plain_call_at_once, plain_at_once_over
 if not TYPE_CHECKING and CHOICE.engine is not None:
-    CHOICE.engine.bind_calls(
-        (Slot, Imports, Cores, StageTimes, Instance),
-        (
-            batch_in, limit_batch, fuel_or_deadline, handed_over, _answered, _too_late, _waited, _limit_fuel
-        ),
-        (BUS, CONSTANT_VALUES, READING_VALUES, LOOKED_AT),
-    )  # fmt: skip
+    bind(CHOICE.engine)
     _call, call_at_once = CHOICE.engine.call, CHOICE.engine.call_at_once
     at_once_over = CHOICE.engine.at_once_over

@@ -116,24 +116,39 @@ static PyTypeObject ChargesType = {
     .tp_members = charges_members,
 };
 
-static bool is_meter(PyObject *meter) {
-    if (PyObject_TypeCheck(meter, &ChargesType))
-        return true;
-    PyErr_Format(PyExc_TypeError, "%R is no meter", Py_TYPE(meter));
-    return false;
+static PyTypeObject *plain_meter; /* the class of which none is asked by name */
+
+void meters_are(PyTypeObject *type) {
+    PyTypeObject *before = plain_meter;
+    plain_meter = PyType_IsSubtype(type, &ChargesType) ? type : NULL; /* one that charges in Python is always asked */
+    Py_XINCREF(plain_meter);
+    Py_XDECREF(before);
 }
 
-long long charge_segment(PyObject *meter, const long long counts[6]) {
-    return is_meter(meter) && are_counts(counts, 6) ? charge((Charges *)meter, counts) : -1;
+/* What somebody who looks on has put in a meter's place is asked by name. */
+static long long time_said(PyObject *said) {
+    long long ns = said == NULL ? -1 : quick_int(said);
+    Py_XDECREF(said);
+    if (ns < 0 && !PyErr_Occurred())
+        PyErr_SetString(PyExc_ValueError, "a meter says a time of less than 0");
+    return ns;
+}
+
+long long charge_segment(PyObject *meter, const long long n[6]) {
+    if (Py_IS_TYPE(meter, plain_meter))
+        return are_counts(n, 6) ? charge((Charges *)meter, n) : -1;
+    return time_said(PyObject_CallMethod(meter, "charge", "LLLLLL", n[0], n[1], n[2], n[3], n[4], n[5]));
 }
 
 long long charge_whole_call(PyObject *meter, long long fuel, long long values) {
-    const long long counts[] = {fuel, values};
-    return is_meter(meter) && are_counts(counts, 2) ? charge_call((Charges *)meter, fuel, values) : -1;
+    const long long n[] = {fuel, values};
+    if (Py_IS_TYPE(meter, plain_meter))
+        return are_counts(n, 2) ? charge_call((Charges *)meter, fuel, values) : -1;
+    return time_said(PyObject_CallMethod(meter, "charge_call", "LL", fuel, values));
 }
 
 /* ---- Sums, and rows of one gateway's ---------------------------------------------------------------- */
-static struct { PyObject *device, *k, *due_ns, *period_ns, *due, *open, *read, *carried, *delivered, *void_, *marks; } row_names;
+static struct { PyObject *device, *k, *due_ns, *period_ns, *due, *open, *read, *carried, *delivered, *void_, *marks, *close; } row_names;
 static struct {
     PyTypeObject *row;
     Slot device, k, due_ns, period_ns, due, open, read, carried, delivered, void_, marks;
@@ -246,16 +261,10 @@ static PyObject *sums_deliver(Sums *self, PyObject *const *given, Py_ssize_t cou
         /* all of it is open, and for the first time there */
         if (mask > 0 && had >= 0 && open >= 0 && !(mask & had) && !(mask & ~open) && mask_of(&rows.void_, row) == 0 &&
             field_of(&rows.marks, row) == Py_None) {
-            PyObject *before = Py_NewRef(field_of(&rows.delivered, row)), *result = NULL;
-            if (write_of(&rows.delivered, row, row_names.delivered, PyLong_FromLongLong(had | mask))) {
-                int done = row_closes(self, row, mask, given[1], rows.end_delivered, rows.no_cause);
-                if (done > 0)
-                    result = Py_NewRef(given[1]);
-                else if (done == 0 && write_of(&rows.delivered, row, row_names.delivered, Py_NewRef(before)))
-                    result = purely(rows.deliver, self, given, count, named);
-            }
-            Py_DECREF(before);
-            return result;
+            if (!write_of(&rows.delivered, row, row_names.delivered, PyLong_FromLongLong(had | mask)))
+                return NULL;
+            PyObject *words[] = {(PyObject *)self, row, given[1], rows.end_delivered}; /* by name: one may be put there */
+            return PyObject_VectorcallMethod(row_names.close, words, 4 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
         }
     }
     return purely(rows.deliver, self, given, count, named);
@@ -378,6 +387,8 @@ static PyObject *bind_ledger(PyObject *module, PyObject *given) {
     for (size_t i = 0; i < sizeof slots / sizeof *slots; i++)
         if ((*slots[i].name = PyUnicode_InternFromString(slots[i].text)) == NULL || !slot_of(row, *slots[i].name, slots[i].to))
             return NULL;
+    if ((row_names.close = PyUnicode_InternFromString("close")) == NULL)
+        return NULL;
     Py_INCREF(given); /* for good, once a process: it holds them all */
     rows.row = (PyTypeObject *)row, rows.open_row = open_row, rows.close = close, rows.deliver = deliver;
     rows.end_delivered = end_delivered, rows.no_cause = no_cause;

@@ -61,13 +61,16 @@ static bool give_back(PyObject *cores, long long held_ns) {
 }
 
 static bool spend(PyObject *spent, long long stage, long long time_ns) {
-    if (!PyList_CheckExact(spent) || stage < 0 || stage >= PyList_GET_SIZE(spent)) {
-        PyErr_SetString(PyExc_TypeError, "times by stage are a list with a number for each");
-        return false;
-    }
-    long long before = quick_int(PyList_GET_ITEM(spent, stage));
+    bool plain = PyList_CheckExact(spent) && stage >= 0 && stage < PyList_GET_SIZE(spent);
+    PyObject *found = plain ? Py_NewRef(PyList_GET_ITEM(spent, stage)) : PySequence_GetItem(spent, stage);
+    long long before = found == NULL ? -1 : quick_int(found);
+    Py_XDECREF(found);
     PyObject *after = before == -1 && PyErr_Occurred() ? NULL : PyLong_FromLongLong(before + time_ns);
-    return after != NULL && PyList_SetItem(spent, stage, after) == 0;
+    if (after == NULL || plain)
+        return after != NULL && PyList_SetItem(spent, stage, after) == 0;
+    int failed = PySequence_SetItem(spent, stage, after); /* somebody who looks on has put another list there */
+    Py_DECREF(after);
+    return !failed;
 }
 
 /* The batch that a finished call returned is noted; how many values it has to lift, -1 with an exception set. */
@@ -597,11 +600,11 @@ static PyTypeObject CallType = {
 
 /* ---- the module's part ---------------------------------------------------------------------------- */
 static PyObject *bind_calls(PyObject *module, PyObject *given) {
-    PyObject *slot, *imports, *cores, *times, *instance;
+    PyObject *slot, *imports, *cores, *times, *instance, *meter;
     PyObject *batch_in, *limit_batch, *fuel_or_deadline, *handed_over, *answered, *too_late, *waited, *limit_fuel;
     long long bus, constant_values, reading_values, looked_at;
-    if (!PyArg_ParseTuple(given, "(O!O!O!O!O!)(OOOOOOOO)(LLLL)", &PyType_Type, &slot, &PyType_Type, &imports, &PyType_Type, &cores,
-                          &PyType_Type, &times, &PyType_Type, &instance, &batch_in, &limit_batch, &fuel_or_deadline, &handed_over,
+    if (!PyArg_ParseTuple(given, "(O!O!O!O!O!O!)(OOOOOOOO)(LLLL)", &PyType_Type, &slot, &PyType_Type, &imports, &PyType_Type, &cores,
+                          &PyType_Type, &times, &PyType_Type, &instance, &PyType_Type, &meter, &batch_in, &limit_batch, &fuel_or_deadline, &handed_over,
                           &answered, &too_late, &waited, &limit_fuel, &bus, &constant_values, &reading_values, &looked_at))
         return NULL;
     const struct { PyObject *type, *name; Slot *to; } slots[] = {
@@ -620,6 +623,7 @@ static PyObject *bind_calls(PyObject *module, PyObject *given) {
         !slot_of(instance, names.closed, &of.closed))
         return NULL;
     Py_INCREF(given); /* for good, once a process: it holds them all */
+    meters_are((PyTypeObject *)meter);
     of.batch_in = batch_in, of.limit_batch = limit_batch, of.fuel_or_deadline = fuel_or_deadline, of.handed_over = handed_over;
     of.answered = answered, of.too_late = too_late, of.waited = waited, of.limit_fuel = limit_fuel;
     of.bus = bus, of.constant_values = constant_values, of.reading_values = reading_values, of.looked_at = looked_at;

@@ -58,6 +58,7 @@ extern PyTypeObject SumsType;
 
 /* What a segment of guest code costs in ns (fuel, calls, imports, exchanges, values, bytes), noted in a meter, and what a
  * whole call that crossed nothing but its lists does; -1 with an exception set. */
+void meters_are(PyTypeObject *type); /* the plain class of meters; any other, its subclasses too, is asked by name */
 long long charge_segment(PyObject *meter, const long long counts[6]);
 long long charge_whole_call(PyObject *meter, long long fuel, long long values);
 

@@ -1,0 +1,311 @@
+"""Calls in C take the steps of call.py: the same waits, deeds, prices and ends, whatever an instance does and
+whatever becomes of it meanwhile."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Iterator
+from dataclasses import astuple, dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.components.ways import compiled_part
+from twinloop.components.contract.errors import GuestEnded
+from twinloop.components.host.call_state import Request
+from twinloop.components.host.outcome import Cause, Fault
+from twinloop.sim.accounts.latency import BUS, DRIVER, StageTimes
+from twinloop.sim.gateway import call as calls
+from twinloop.sim.gateway.slot import Imports, Slot
+from twinloop.sim.kernel.clock import Environment
+from twinloop.sim.machine.budget import CpuProfile, Meter
+from twinloop.sim.machine.cores import Cores
+
+US, MS = 1_000, 1_000_000
+PROFILE = CpuProfile(
+    fuel_ps=700_000, call_ps=50_000, import_ps=9_001, exchange_ps=1_003, value_ps=333, byte_ps=17
+)
+TRAP = Fault(Cause.UNREACHABLE, "unreachable", 5)
+USED_UP = Fault(Cause.OUT_OF_FUEL, "all fuel consumed", 2_000_000)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _bound_again() -> Iterator[None]:
+    """What other tests run with is told last."""
+    yield
+    calls.bind(compiled_part().engine)
+
+
+@dataclass
+class Segment:
+    """What guest code does until it parks or ends: what it uses, what it asks for, how it ends."""
+
+    fuel: int
+    crossings: int
+    carried: int
+    logs: bool
+    request: Request | None
+    fault: Fault | None
+
+
+@dataclass
+class Plot:
+    """One call, and what happens around it."""
+
+    segments: list[Segment]
+    free: int
+    has_port: bool
+    real_imports: bool
+    cpu_ns: int | None
+    deadline_ns: int
+    waits_ns: list[int]
+    replies: list[tuple[bool, object]]
+    dies_at: int
+    """the wait at which somebody closes the instance; 99: nobody does"""
+    broken_off_at: int
+    breaks: str
+    """how its steps are broken off at that wait: close, or throw"""
+
+
+@dataclass
+class Instance:
+    """Does what its plot says, and keeps what was done with it."""
+
+    env: Environment
+    imports: Any
+    segments: list[Segment]
+    seen: list[object]
+    closed: bool = False
+    fault: Fault | None = None
+    request: Request | None = None
+    result_at: int = 0
+
+    def begin(self, export: str, arguments: object, fuel: int, at: object) -> None:
+        self.seen.append(("begin", self.env.now, export, arguments, fuel, at))
+
+    def call_at(self, export: str, at: object, fuel: int) -> int:
+        self.begin(export, (), fuel, at)
+        return self.advance()
+
+    def advance(self) -> int:
+        now = self.segments.pop(0) if self.segments else Segment(1, 0, 0, False, None, None)
+        self.seen.append(("advance", self.env.now, self.imports.segment_start_ns, self.imports.left_ns))
+        self.imports.crossings += now.crossings
+        self.imports.bytes_carried += now.carried
+        self.imports.logged = now.logs and not isinstance(self.imports, Imports)
+        self.fault, self.request = now.fault, None if now.fault else now.request
+        return now.fuel
+
+    def answer(self, reply: object) -> None:
+        self.seen.append(("answer", self.env.now, reply))
+
+    def limit_fuel(self, fuel: int) -> None:
+        self.seen.append(("limit", fuel))
+
+    def kill(self, cause: Cause, message: str) -> Fault:
+        self.fault = Fault(cause, message, 9)
+        return self.fault
+
+
+@dataclass
+class Scene:
+    """A slot with an instance, a core or none, a line, and what could be seen of a call of it."""
+
+    plot: Plot
+    seen: list[object] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        plot, engine = self.plot, compiled_part().engine
+        priced = type("Priced", (engine.Charges,), {"profile": PROFILE})
+        calls.bind(engine, priced if plot.real_imports else Meter)  # else it is asked by name
+        self.env = Environment()
+        self.cores = Cores(self.env, 2)
+        self.cores.free = plot.free
+        self.machine: Any = SimpleNamespace(env=self.env, cores=self.cores)
+        self.meter = priced()
+        self.meter._price(*astuple(PROFILE))
+        self.times = StageTimes()
+        self.imports = self.made_imports()
+        self.instance: Any = Instance(self.env, self.imports, list(plot.segments), self.seen)
+        self.slot = object.__new__(Slot)
+        self.slot.imports, self.slot.instance, self.slot.meter = self.imports, self.instance, self.meter
+        self.slot.deadline_ns, self.slot.fuel_limit = plot.deadline_ns, 1000
+        limit_ns = plot.deadline_ns if plot.cpu_ns is None else min(plot.cpu_ns, plot.deadline_ns)
+        self.slot.fuel_limit_ns = limit_ns
+        self.slot.spec = SimpleNamespace(cpu_ns=plot.cpu_ns, start_ns=MS)  # type: ignore[assignment]
+        line = SimpleNamespace(transact=self.transact, reset=lambda: self.seen.append("reset"))
+        self.port: Any = line if plot.has_port else None
+
+    def made_imports(self) -> Any:
+        found: Any = object.__new__(Imports) if self.plot.real_imports else SimpleNamespace()
+        if not self.plot.real_imports:
+            found.flush_log = lambda: self.seen.append(("flush", self.env.now))
+        found.machine, found.tasks = self.machine, {"wasi#task": self.task}
+        found.segment_start_ns = found.left_ns = found.crossings = found.bytes_carried = 0
+        found.logged = False
+        return found
+
+    def task(self, what: str, until_ns: int) -> Any:
+        self.seen.append(("task", what, until_ns))
+        try:
+            yield 7
+            if what == "ends":
+                raise GuestEnded("quota", "it was ended")
+            return what
+        finally:
+            self.seen.append("the task is over")
+
+    def transact(self, frame: bytes, framing: object, timeout_ns: int, left_ns: int) -> object:
+        self.seen.append(("transact", self.env.now, frame, framing, timeout_ns, left_ns))
+        return "the line"
+
+    def take(self, steps: Any) -> None:
+        """All steps, with what happens meanwhile."""
+        value: object = None
+        for wait in range(40):
+            try:
+                if wait == self.plot.broken_off_at:
+                    ended = steps.close() if self.plot.breaks == "close" else steps.throw(KeyError("thrown"))
+                    self.seen.append(("broken off", ended))
+                    if self.plot.breaks == "close":
+                        return
+                wanted = steps.send(value)
+            except StopIteration as end:
+                self.seen.append(("end", end.value))
+                return
+            except KeyError as error:
+                self.seen.append(("raised", str(error)))
+                return
+            self.seen.append(wanted if isinstance(wanted, int | str) else "a core")
+            self.env.now += wanted if isinstance(wanted, int) else self.plot.waits_ns[wait % 5]
+            value = self.plot.replies[wait % 5] if wanted == "the line" else None
+            if wait == self.plot.dies_at:
+                self.instance.closed, self.instance.fault = True, Fault(Cause.DEAD, "closed", 1)
+        raise AssertionError("it goes on for ever")
+
+    def books(self) -> list[object]:
+        meter, imports, cores = self.meter, self.imports, self.cores
+        used = meter.fuel, meter.calls, meter.imports, meter.exchanges, meter.values, meter.bytes
+        return [
+            self.seen, used, meter.cpu_ns, meter._rest_ps, cores.busy_ns, cores.free, len(cores.waiters),
+            self.times.spent_ns, self.times.waited_ns, self.times.lists, imports.left_ns, imports.crossings,
+            imports.bytes_carried, imports.segment_start_ns, self.instance.fault, self.env.now,
+        ]  # fmt: skip
+
+
+REQUESTS = (
+    ("fieldbus.transact", [b"ask", ("some", 3), 5 * MS]),
+    ("fieldbus.transact", (b"ask", ("some", 3), (1 << 64) - 1)),
+    ("fieldbus.reset", []),
+    ("clock.sleep", [300 * US]),
+    ("wasi#task", ["goes"]),
+    ("wasi#task", ["ends"]),
+    ("elsewhere.there", []),
+)
+requests = st.sampled_from(REQUESTS).map(lambda one: Request(*one))
+segments = st.builds(
+    Segment,
+    st.integers(0, 2000),
+    st.sampled_from((0, 0, 3)),
+    st.sampled_from((0, 0, 40)),
+    st.booleans(),
+    st.none() | requests,
+    st.sampled_from((None, None, None, TRAP, USED_UP)),
+)
+plots = st.builds(
+    Plot,
+    st.lists(segments, max_size=6),
+    st.integers(0, 2),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from((None, MS, 2 * MS)),
+    st.sampled_from((2 * MS, 10 * MS)),
+    st.lists(st.integers(0, 3 * MS), min_size=5, max_size=5),
+    st.lists(
+        st.sampled_from(((True, b"reply"), (True, b""), (False, ("timeout", "")))), min_size=5, max_size=5
+    ),
+    st.sampled_from((0, 1, 2, 3, 99, 99, 99)),
+    st.sampled_from((0, 1, 2, 3, 99, 99, 99)),
+    st.sampled_from(("close", "throw")),
+)
+
+
+@given(plots, st.booleans())
+@settings(max_examples=400)
+def test_a_call_in_c_takes_the_same_steps(plot: Plot, returns_batch: bool) -> None:
+    scenes = Scene(plot), Scene(plot)
+    for scene, call in zip(scenes, (calls.plain_call, compiled_part().engine.call), strict=True):
+        steps = call(
+            scene.machine, scene.slot, "read", (1, 2), 4, scene.times, DRIVER, scene.port, False, None
+        )
+        scene.take(steps)
+        del steps
+    assert scenes[0].books() == scenes[1].books()
+
+
+@given(plots)
+def test_a_call_at_once_in_c_is_the_same(plot: Plot) -> None:
+    scenes = Scene(plot), Scene(plot)
+    engine = compiled_part().engine
+    ways = (
+        (calls.plain_call_at_once, calls.plain_at_once_over),
+        (engine.call_at_once, engine.at_once_over),
+    )
+    for scene, (begin, over) in zip(scenes, ways, strict=True):
+        scene.cores.free = 1
+        cost = begin(scene.slot, scene.instance, "decide", 8, scene.times, False, 77)
+        scene.env.now += cost
+        if plot.dies_at == 0:
+            scene.instance.closed, scene.instance.fault = True, Fault(Cause.DEAD, "closed", 1)
+        scene.seen.append((cost, over(scene.slot, scene.instance, scene.cores, cost, scene.times, BUS)))
+    assert scenes[0].books() == scenes[1].books()
+
+
+def test_steps_in_c_are_an_iterator_and_let_go_of_what_they_hold() -> None:
+    quiet = Plot(
+        [Segment(10, 0, 0, False, Request("wasi#task", ["goes"]), None)],
+        1, True, False, None, MS, [0] * 5, [(True, b"")] * 5, 99, 99, "close",
+    )  # fmt: skip
+    scene = Scene(quiet)
+    call = compiled_part().engine.call
+    given_ = scene.machine, scene.slot, "read", (), 0, scene.times, DRIVER, scene.port, False, None
+    steps = call(*given_)
+    assert iter(steps) is steps
+    assert [next(steps), next(steps)] == [7_050, 7]
+    steps.close()
+    assert scene.seen[-1] == "the task is over"
+    with pytest.raises(StopIteration):
+        next(steps)
+    with pytest.raises(TypeError, match="10 arguments"):
+        call(scene.machine)
+    with pytest.raises(TypeError, match="cannot create"):
+        type(steps)()
+    dropped = call(*given_)
+    next(dropped)
+    scene.times.at_work = {"round": dropped}  # type: ignore[dict-item]
+    gone = weakref.ref(scene.slot.instance) if hasattr(scene.slot.instance, "__weakref__") else None
+    del dropped, steps, given_, scene
+    gc.collect()
+    assert gone is None or gone() is None
+
+
+def test_an_error_of_ours_comes_out_of_the_steps_in_c() -> None:
+    plot = Plot([], 1, True, True, None, MS, [0] * 5, [(True, b"")] * 5, 99, 99, "close")
+    scene = Scene(plot)
+    scene.times.spent_ns = ["none"] * 6  # type: ignore[list-item]
+    steps = compiled_part().engine.call(
+        scene.machine, scene.slot, "read", (), 0, scene.times, DRIVER, scene.port, False, None
+    )
+    next(steps)
+    with pytest.raises(TypeError, match="integer"):
+        next(steps)
+    scene.slot.meter = None  # type: ignore[assignment]
+    steps = compiled_part().engine.call(
+        scene.machine, scene.slot, "read", (), 0, StageTimes(), DRIVER, scene.port, False, None
+    )
+    with pytest.raises(AttributeError, match="charge"):
+        next(steps)
