@@ -16,6 +16,14 @@ GROWTH_BYTES = 64 << 20
 the address space that all OPC UA servers share among it, and takes up to a second"""
 
 
+def modules_are_there() -> None:
+    """A command's modules have been imported without looking for garbage (``cli/start.py``): they live as
+    long as the process, and to look through them is a twentieth of a start."""
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
+
+
 class Collector:
     """Of one process."""
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from typer.exceptions import TyperException
 
 from twinloop.components.contract.errors import HostLimitError
 from twinloop.devices.catalogue import packages
 from twinloop.devices.catalogue.packages import PackageError
+from twinloop.scenarios.collector import modules_are_there
 from twinloop.scenarios.text.errors import ScenarioError, machine_error, printable
 from twinloop.sim.kernel.invariants import DeviceRefused, InvariantError
 
@@ -43,9 +44,11 @@ def commands(ours: Collection[str]) -> dict[str, EntryPoint]:
 
 def call(point: EntryPoint, arguments: list[str]) -> int:
     """Its exit code; raises PackageError when it can't be called, fails, or returns something else."""
-    if packages.is_ours(point):
-        return int(point.load()(arguments) or 0)
-    function = packages.loaded(point)
+    ours = packages.is_ours(point)
+    function: Any = point.load() if ours else packages.loaded(point)
+    modules_are_there()
+    if ours:
+        return int(function(arguments) or 0)
     try:
         found = function(arguments)
     except _KNOWN_TO_MAIN:

@@ -25,6 +25,7 @@ from twinloop.components.contract.errors import HostLimitError
 from twinloop.devices.catalogue.packages import PackageError
 from twinloop.records import dataclass
 from twinloop.scenarios.cli import elsewhere
+from twinloop.scenarios.collector import modules_are_there
 from twinloop.scenarios.judging.verdict import ABORTED, INTERNAL_ERROR, MACHINE, SCENARIO_ERROR
 from twinloop.scenarios.text.errors import ScenarioError, machine_error, nearest, printable
 from twinloop.sim.kernel.invariants import DeviceRefused
@@ -151,6 +152,7 @@ def _interrupt_told(before: str) -> Iterator[None]:
 def command(name: str) -> Any:
     """The command of a verb, its module imported."""
     found = _home(name)
+    modules_are_there()
     whole = typer.Typer(**STYLE)
     if isinstance(found, typer.Typer):
         whole.add_typer(found, name=name)

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from twinloop.scenarios.collector import GROWTH_BYTES, Collector
+from twinloop.scenarios.cli.main import main
+from twinloop.scenarios.collector import GROWTH_BYTES, Collector, modules_are_there
 
 
 class Circle:
@@ -64,6 +65,22 @@ def test_before_the_first_run_nothing_is_looked_for() -> None:
     finally:
         gc.enable()
         gc.unfreeze()
+
+
+def test_a_command_runs_with_a_collector_that_works(capsys: pytest.CaptureFixture[str]) -> None:
+    """``twinloop`` begins without one, until the command's modules are there."""
+    gc.disable()
+    try:
+        assert main(["list", "links"]) == 0
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > 10_000
+    finally:
+        gc.enable()
+        gc.unfreeze()
+    assert "lan" in capsys.readouterr().out
+    before = gc.get_freeze_count()
+    modules_are_there()
+    assert gc.get_freeze_count() == before, "a process that collects is left alone"
 
 
 def test_afterwards_all_is_as_before() -> None:
