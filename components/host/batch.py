@@ -14,11 +14,12 @@ from ctypes import addressof, c_uint64, create_string_buffer
 from functools import lru_cache
 from itertools import repeat
 from struct import Struct, calcsize
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from twinloop.components.contract.contract import TextReading
 from twinloop.components.host.call_state import CallWords
 from twinloop.components.host.capi import ENTRY_BYTES, MEMORY, QQ, VAL_BYTES, Q, quick_delete, word
+from twinloop.components.native.choice import CHOICE
 
 BATCH_BYTES_MAX = 256 << 10
 """of one batch: more would have a whole gateway carry what one of its components makes up"""
@@ -153,16 +154,61 @@ _INTEGERS_AT = 2 * ENTRY_BYTES + _ENTRY_VALUE + 8
 """where the third one's pointer is"""
 
 
-class StageArguments:
+class StageWords:
+    """What of the arguments of a transform's or policy's call changes with each sample. The compiled part has
+    it by the same names (components/native/stage.h)."""
+
+    __slots__ = ("_fields_at", "_link_at", "_made", "_sequence_at")
+    _fields_at: int
+    """where the batch's record says how many fields it has, and where they are"""
+    _link_at: int
+    """of the link-state's first value"""
+    _made: Any
+    """what was made of a batch that its receiver takes in another form"""
+    _sequence_at: int
+
+    def set_batch(self, sequence: int, lists: Lists, knows_integers: bool) -> int:
+        """The sample's k, and a batch (which must outlive the call), for a receiver of the contract 0.2 or
+        0.1. Returns how many integers were rounded because an f64 had to do."""
+        _put_word(MEMORY, self._sequence_at, sequence)
+        if knows_integers and lists[6]:  # as it lies
+            _put_pair(MEMORY, self._fields_at, 3, lists[4])
+            return 0
+        fields, entries, rounded = 3 if knows_integers else 2, lists[4], 0
+        if knows_integers:
+            self._made = made = _with_third_list(entries)
+            entries = addressof(made)
+        elif lists[5]:
+            made, rounded = _as_readings(lists)
+            self._made, entries = made, addressof(made)
+        QQ.pack_into(MEMORY, self._fields_at, fields, entries)
+        return rounded
+
+    def set_link(self, up: bool, since: int, backlog: int, round_trip: int, store_used: float) -> None:
+        """The link-state."""
+        at = self._link_at
+        _put_word(MEMORY, at + ENTRY_BYTES, since)
+        _put_word(MEMORY, at + 3 * ENTRY_BYTES, round_trip)
+        MEMORY[at] = up
+        _put_word(MEMORY, at + 2 * ENTRY_BYTES, backlog)
+        _F.pack_into(MEMORY, at + 4 * ENTRY_BYTES, store_used)
+
+
+if TYPE_CHECKING or CHOICE.crossing is None:
+    _StageWords = StageWords
+else:
+    _StageWords = CHOICE.crossing.StageWords
+    CHOICE.crossing.bind_stage(StageWords.set_batch)
+
+
+class StageArguments(_StageWords):
     """The arguments of a transform's or policy's call as C values that are made once and patched for each
     sample.
 
     (origin, batch) or (origin, batch, link-state): what ``codec`` would write, which a test compares.
     """
 
-    __slots__ = (
-        "_buffer", "_fields_at", "_link", "_link_at", "_made", "_sequence_at", "at", "held", "word",
-    )  # fmt: skip
+    __slots__ = ("_buffer", "at", "held", "word")
 
     def __init__(self, device: str, room: Callable[[int], Held] = Held) -> None:
         names = {
@@ -188,50 +234,18 @@ class StageArguments:
         QQ.pack_into(MEMORY, self.at + 8, 2, entries)
         QQ.pack_into(MEMORY, self.at + VAL_BYTES + 8, 2, 0)
         self._fields_at = self.at + VAL_BYTES + 8
-        self._made: Any = None
-        """what was made of a batch that its receiver takes in another form"""
+        self._made = None
         QQ.pack_into(MEMORY, self.at + 2 * VAL_BYTES + 8, 5, entries + 2 * ENTRY_BYTES)
         self._set_kind(entries, 0, _STRING)
         QQ.pack_into(MEMORY, entries + _ENTRY_VALUE, len(device.encode()), text_at)
         for i, kind in enumerate((_U64, _BOOL, _U64, _U32, _U64, _F32)):
             self._set_kind(entries, i + 1, kind)
-        self._link: tuple[bool, int, float] | None = None
-        """what of the link-state changes seldom, as it stands there"""
         self._sequence_at = entries + ENTRY_BYTES + _ENTRY_VALUE
         self._link_at = entries + 2 * ENTRY_BYTES + _ENTRY_VALUE
 
     @staticmethod
     def _set_kind(entries: int, index: int, kind: int) -> None:
         Q.pack_into(MEMORY, entries + index * ENTRY_BYTES + _ENTRY_VALUE - 8, kind)
-
-    def set_batch(self, sequence: int, lists: Lists, knows_integers: bool) -> int:
-        """The sample's k, and a batch (which must outlive the call), for a receiver of the contract 0.2 or
-        0.1. Returns how many integers were rounded because an f64 had to do."""
-        _put_word(MEMORY, self._sequence_at, sequence)
-        if knows_integers and lists[6]:  # as it lies
-            _put_pair(MEMORY, self._fields_at, 3, lists[4])
-            return 0
-        fields, entries, rounded = 3 if knows_integers else 2, lists[4], 0
-        if knows_integers:
-            self._made = made = _with_third_list(entries)
-            entries = addressof(made)
-        elif lists[5]:
-            made, rounded = _as_readings(lists)
-            self._made, entries = made, addressof(made)
-        QQ.pack_into(MEMORY, self._fields_at, fields, entries)
-        return rounded
-
-    def set_link(self, up: bool, since: int, backlog: int, round_trip: int, store_used: float) -> None:
-        """The link-state."""
-        at = self._link_at
-        _put_word(MEMORY, at + ENTRY_BYTES, since)
-        _put_word(MEMORY, at + 3 * ENTRY_BYTES, round_trip)
-        rest = up, backlog, store_used
-        if rest != self._link:  # most of the time it is as it was
-            self._link = rest
-            MEMORY[at] = up
-            _put_word(MEMORY, at + 2 * ENTRY_BYTES, backlog)
-            _F.pack_into(MEMORY, at + 4 * ENTRY_BYTES, store_used)
 
 
 _BOOL, _U32, _U64, _F32, _F64, _STRING, _LIST, _RECORD = 0, 6, 8, 9, 10, 12, 13, 14

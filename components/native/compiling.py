@@ -28,6 +28,7 @@ MODULES = {
         "components/native/direct.h",
         "components/native/calling.h",
         "components/native/stacks.h",
+        "components/native/stage.h",
     ),
     "engine": (
         "sim/native/engine.c",
@@ -35,6 +36,7 @@ MODULES = {
         "sim/native/streams.c",
         "sim/native/accounts.c",
         "sim/native/calls.c",
+        "sim/native/frames.c",
         "sim/native/writing.c",
         "sim/native/engine.h",
     ),

@@ -994,6 +994,7 @@ static void on_async(void *environment, void *context, const void *type, const V
 #include "direct.h"
 #include "calling.h"
 #include "stacks.h"
+#include "stage.h"
 
 /* ---- the module ---------------------------------------------------------------------------------- */
 static PyObject *bind(PyObject *module, PyObject *given) {
@@ -1038,6 +1039,7 @@ static PyObject *needs(PyObject *module, PyObject *unused) {
 static PyMethodDef functions[] = {
     {"bind", bind, METH_VARARGS, "(addresses of needs(), Batch, read_batch, framing, five steps of Calling, Request, SLICE_FUEL, REFUSED_MAX): "
                                 "before anything else is used."},
+    {"bind_stage", bind_stage, METH_O, "Told once: host/batch.py's set_batch, for what is rare."},
     {"needs", needs, METH_NOARGS, "Names of libwasmtime's functions that bind wants."},
     {"batch_in", batch_in, METH_O, "As host/batch.py's."},
     {"read_batch", read_batch, METH_O, "As host/batch.py's."},
@@ -1064,12 +1066,13 @@ static bool named(void) {
 
 PyMODINIT_FUNC PyInit_crossing(void) {
     PyTypeObject *types[] = {&CallWordsType, &HeldType, &RepliesType, &ImportType, &LoweredType, &BlueprintType, &CallStateType,
-                             &CallingType};
-    const char *called[] = {"CallWords", "Held", "Replies", "Import", "Lowered", "Blueprint", "CallState", "Calling"};
+                             &CallingType, &StageWordsType};
+    const char *called[] = {"CallWords", "Held", "Replies", "Import", "Lowered", "Blueprint", "CallState", "Calling",
+                            "StageWords"};
     PyObject *module = PyModule_Create(&definition);
     if (module == NULL || !named())
         goto fail;
-    for (int i = 0; i < 8; i++)
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (PyType_Ready(types[i]) < 0 || PyModule_AddObjectRef(module, called[i], (PyObject *)types[i]) < 0)
             goto fail;
     const struct { const char *name; void *at; } trampolines[] = {

@@ -7,6 +7,7 @@ frame means (the guests').
 from __future__ import annotations
 
 from twinloop.components.contract.contract import Framing
+from twinloop.components.native.choice import CHOICE
 
 REPLY_BYTES_MAX = 64 << 10
 """one frame from the bus to a guest; far above any field protocol's, far below what the host can carry
@@ -15,7 +16,7 @@ END_BYTES_MAX = 16
 """with which a frame may end"""
 
 
-def cut_frame(buffer: bytes, framing: Framing) -> tuple[bytes | None, bool]:
+def plain_cut_frame(buffer: bytes, framing: Framing) -> tuple[bytes | None, bool]:
     """(one whole frame or None, is it too long): where a reply ends on a stream, by the WIT's ``framing``."""
     tag, value = framing
     if tag == "length-field":
@@ -45,3 +46,9 @@ def cut_frame(buffer: bytes, framing: Framing) -> tuple[bytes | None, bool]:
     if tag == "some":
         return (buffer[: min(value, REPLY_BYTES_MAX)] or None), False
     return (buffer[:REPLY_BYTES_MAX] or None), False  # silence: a stream has none, what came is the frame
+
+
+cut_frame = plain_cut_frame
+if CHOICE.engine is not None:
+    CHOICE.engine.bind_frames(plain_cut_frame, REPLY_BYTES_MAX)
+    cut_frame = CHOICE.engine.cut_frame

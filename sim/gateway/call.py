@@ -152,6 +152,19 @@ def plain_call_at_once(
     return slot.meter.charge_call(fuel, values)
 
 
+def plain_stage_at_once(
+    slot: Slot, cores: Cores, export: str, values: int, times: StageTimes, returns_batch: bool, at: Word
+) -> int:
+    """``call_at_once`` of a slot's instance that nobody has, with a core that is free: both are taken. -1,
+    and nothing is done, where there is something to wait for."""
+    if slot.serving or slot.linked.parks or slot.state != "ready" or not cores.free:
+        return -1
+    slot.serving = True
+    cores.free -= 1
+    assert slot.instance is not None
+    return plain_call_at_once(slot, slot.instance, export, values, times, returns_batch, at)
+
+
 def plain_at_once_over(
     slot: Slot, instance: Instance, cores: Cores, cost_ns: int, times: StageTimes, stage: int
 ) -> Fault | None:
@@ -328,7 +341,8 @@ def bind(engine: Any, meter: type = Meter) -> None:
 
 
 _call, call_at_once, at_once_over = plain_call, plain_call_at_once, plain_at_once_over
+stage_at_once = plain_stage_at_once
 if not TYPE_CHECKING and CHOICE.engine is not None:
     bind(CHOICE.engine)
     _call, call_at_once = CHOICE.engine.call, CHOICE.engine.call_at_once
-    at_once_over = CHOICE.engine.at_once_over
+    at_once_over, stage_at_once = CHOICE.engine.at_once_over, CHOICE.engine.stage_at_once

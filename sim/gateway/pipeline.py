@@ -15,9 +15,16 @@ from twinloop.components.host.outcome import Cause, Fault
 from twinloop.devices.model.statuses import NO_NUMBER
 from twinloop.sim.accounts.latency import DRIVER, POLICY, TRANSFORM, UPLINK, StageTimes
 from twinloop.sim.accounts.rows import End, Row
-from twinloop.sim.cloud.messages import Command, Message
+from twinloop.sim.cloud.messages import Command, Message, new_message
 from twinloop.sim.gateway.books import Books
-from twinloop.sim.gateway.call import READING_VALUES, at_once_over, call, call_at_once, handed_over
+from twinloop.sim.gateway.call import (
+    READING_VALUES,
+    at_once_over,
+    call,
+    call_at_once,
+    handed_over,
+    stage_at_once,
+)
 from twinloop.sim.gateway.masks import mask_within, verdict_groups
 from twinloop.sim.gateway.quality import assess, missed_cause
 from twinloop.sim.gateway.rack import Rack
@@ -64,7 +71,7 @@ class Pipeline:
 
     def carry(self, reader: Reader, row: Row, lists: Lists) -> Steps:
         """From the driver's batch to the verdict carried out; every point of ``row`` then has ended or is in
-        the uplink's care. Where nothing has to be waited for, ``_stage`` is written out, a generator less for
+        the uplink's care. Where nothing has to be waited for there is no ``_stage``, a generator less for
         each of the two calls of a poll: the instance and a core are taken on the spot."""
         times, arguments, machine, member = reader.times, reader.arguments, self.machine, self.member
         assert reader.slot.instance is not None
@@ -76,14 +83,12 @@ class Pipeline:
         if watched:
             spec = reader.slot.spec
             times.at_work = {"driver": spec, "transform": slot.spec, "policy": self.rack.policy.spec}
-        cores = machine.cores
-        if slot.serving or slot.linked.parks or slot.state != "ready" or not cores.free:
+        cores, generation, instance = machine.cores, slot.generation, slot.instance
+        cost = stage_at_once(slot, cores, "transform-readings", values, times, True, arguments.word)
+        if cost < 0:
             outcome = yield from self._stage(reader, slot, "transform-readings", values, TRANSFORM)
         else:
-            slot.serving, generation, instance = True, slot.generation, slot.instance
             assert instance is not None
-            cores.free -= 1
-            cost = call_at_once(slot, instance, "transform-readings", values, times, True, arguments.word)
             if cost:
                 yield cost
             outcome = at_once_over(slot, instance, cores, cost, times, TRANSFORM)
@@ -101,14 +106,12 @@ class Pipeline:
                 arguments.set_batch(row.k, times.lists, slot.linked.knows_integers)
             if watched:
                 times.at_work["policy"] = slot.spec
-            cores = machine.cores
-            if slot.serving or slot.linked.parks or slot.state != "ready" or not cores.free:
+            cores, generation, instance = machine.cores, slot.generation, slot.instance
+            cost = stage_at_once(slot, cores, "decide", values, times, False, arguments.word)
+            if cost < 0:
                 outcome = yield from self._stage(reader, slot, "decide", values, POLICY)
             else:
-                slot.serving, generation, instance = True, slot.generation, slot.instance
                 assert instance is not None
-                cores.free -= 1
-                cost = call_at_once(slot, instance, "decide", values, times, False, arguments.word)
                 if cost:
                     yield cost
                 outcome = at_once_over(slot, instance, cores, cost, times, POLICY)
@@ -354,7 +357,7 @@ class Pipeline:
         table = reader.table
         if mask != row.read:
             batch = batch.only(dict.fromkeys(point for point, bit in table.bit_of.items() if bit & mask))
-        return Message(row, mask, lane, reader.topic, table.body.of(reader.name, row.k, batch))
+        return new_message(row, mask, lane, reader.topic, table.body.of(reader.name, row.k, batch))
 
     def carried(
         self,

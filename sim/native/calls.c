@@ -8,11 +8,12 @@
 static struct {
     PyObject *machine, *meter, *imports, *instance, *fuel_limit, *fuel_limit_ns, *deadline_ns, *segment_start_ns, *left_ns,
         *crossings, *bytes_carried, *logged, *busy_ns, *free, *waiters, *lists, *spent_ns, *fault, *request, *closed, *env,
-        *cores, *now, *call_at, *begin, *advance, *answer, *flush_log, *popleft, *transact, *close, *throw, *result_at;
+        *cores, *now, *call_at, *begin, *advance, *answer, *flush_log, *popleft, *transact, *close, *throw, *result_at,
+        *serving, *state, *linked, *parks, *ready;
 } names;
 
 static struct {
-    Slot meter, imports, instance, fuel_limit, fuel_limit_ns, deadline_ns;    /* of gateway.slot.Slot */
+    Slot meter, imports, instance, fuel_limit, fuel_limit_ns, deadline_ns, serving, state, linked;    /* of gateway.slot.Slot */
     Slot in_machine, segment_start_ns, left_ns, crossings, bytes_carried, logged; /* of its Imports */
     Slot busy_ns, free, waiters;                                              /* of machine.cores.Cores */
     Slot lists, spent_ns;                                                     /* of latency.StageTimes */
@@ -168,6 +169,38 @@ over:
     Py_XDECREF(left);
     Py_XDECREF(limit);
     Py_XDECREF(used);
+    return cost;
+}
+
+static PyObject *stage_at_once(PyObject *module, PyObject *const *given, Py_ssize_t count) {
+    if (count != 7) {
+        PyErr_Format(PyExc_TypeError, "stage_at_once takes 7 arguments, got %zd", count);
+        return NULL;
+    }
+    PyObject *slot = given[0], *cores = given[1];
+    int waits = truth_of(&of.serving, slot, names.serving);
+    if (waits == 0) {
+        PyObject *linked = read_of(&of.linked, slot, names.linked);
+        waits = linked == NULL ? -1 : truth(PyObject_GetAttr(linked, names.parks));
+        Py_XDECREF(linked);
+    }
+    if (waits == 0) {
+        PyObject *state = read_of(&of.state, slot, names.state);
+        waits = state == NULL ? -1 : state == names.ready ? 0 : PyObject_RichCompareBool(state, names.ready, Py_NE);
+        Py_XDECREF(state);
+    }
+    long long free = 0;
+    if (waits < 0 || (waits == 0 && !number_of(&of.free, cores, names.free, &free)))
+        return NULL;
+    if (waits || free <= 0)
+        return PyLong_FromLong(-1);
+    PyObject *instance = read_of(&of.instance, slot, names.instance), *cost = NULL;
+    if (instance != NULL && write_of(&of.serving, slot, names.serving, Py_NewRef(Py_True)) &&
+        write_number(&of.free, cores, names.free, free - 1)) {
+        PyObject *all[] = {slot, instance, given[2], given[3], given[4], given[5], given[6]};
+        cost = call_at_once(module, all, 7);
+    }
+    Py_XDECREF(instance);
     return cost;
 }
 
@@ -610,7 +643,8 @@ static PyObject *bind_calls(PyObject *module, PyObject *given) {
     const struct { PyObject *type, *name; Slot *to; } slots[] = {
         {slot, names.meter, &of.meter}, {slot, names.imports, &of.imports}, {slot, names.instance, &of.instance},
         {slot, names.fuel_limit, &of.fuel_limit}, {slot, names.fuel_limit_ns, &of.fuel_limit_ns},
-        {slot, names.deadline_ns, &of.deadline_ns}, {imports, names.machine, &of.in_machine},
+        {slot, names.deadline_ns, &of.deadline_ns}, {slot, names.serving, &of.serving},
+        {slot, names.state, &of.state}, {slot, names.linked, &of.linked}, {imports, names.machine, &of.in_machine},
         {imports, names.segment_start_ns, &of.segment_start_ns}, {imports, names.left_ns, &of.left_ns},
         {imports, names.crossings, &of.crossings}, {imports, names.bytes_carried, &of.bytes_carried},
         {imports, names.logged, &of.logged}, {cores, names.busy_ns, &of.busy_ns}, {cores, names.free, &of.free},
@@ -633,6 +667,7 @@ static PyObject *bind_calls(PyObject *module, PyObject *given) {
 static PyMethodDef functions[] = {
     {"call", (PyCFunction)(void (*)(void))call, METH_FASTCALL, "As gateway/call.py's, of all its ten arguments."},
     {"call_at_once", (PyCFunction)(void (*)(void))call_at_once, METH_FASTCALL, "As gateway/call.py's."},
+    {"stage_at_once", (PyCFunction)(void (*)(void))stage_at_once, METH_FASTCALL, "As gateway/call.py's."},
     {"at_once_over", (PyCFunction)(void (*)(void))at_once_over, METH_FASTCALL, "As gateway/call.py's."},
     {"bind_calls", bind_calls, METH_VARARGS, "Told once: (classes), (call.py's functions), (its figures)."},
     {NULL},
@@ -648,7 +683,8 @@ int calls_part(PyObject *module) {
         {&names.request, "request"}, {&names.closed, "closed"}, {&names.env, "env"}, {&names.cores, "cores"}, {&names.now, "now"},
         {&names.call_at, "call_at"}, {&names.begin, "begin"}, {&names.advance, "advance"}, {&names.answer, "answer"},
         {&names.flush_log, "flush_log"}, {&names.popleft, "popleft"}, {&names.transact, "transact"}, {&names.close, "close"},
-        {&names.throw, "throw"}, {&names.result_at, "result_at"},
+        {&names.throw, "throw"}, {&names.result_at, "result_at"}, {&names.serving, "serving"}, {&names.state, "state"},
+        {&names.linked, "linked"}, {&names.parks, "parks"}, {&names.ready, "ready"},
     };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if ((*texts[i].to = PyUnicode_InternFromString(texts[i].name)) == NULL)

@@ -12,7 +12,7 @@ static struct PyModuleDef definition = {
 PyMODINIT_FUNC PyInit_engine(void) {
     PyObject *module = PyModule_Create(&definition);
     if (module == NULL || timeline_part(module) < 0 || writing_part(module) < 0 || streams_part(module) < 0 ||
-        accounts_part(module) < 0 || calls_part(module) < 0 || PyModule_AddStringConstant(module, "STAMP", STAMP) < 0) {
+        accounts_part(module) < 0 || calls_part(module) < 0 || frames_part(module) < 0 || PyModule_AddStringConstant(module, "STAMP", STAMP) < 0) {
         Py_XDECREF(module);
         return NULL;
     }

@@ -68,6 +68,7 @@ int writing_part(PyObject *module);
 int streams_part(PyObject *module);
 int accounts_part(PyObject *module);
 int calls_part(PyObject *module);
+int frames_part(PyObject *module);
 
 /* As PyLong_AsLongLong, which takes a long way for an int of more than 30 bits: all instants are. */
 static inline long long quick_int(PyObject *number) {

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ctypes import addressof, c_uint64
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.components.ways import compiled_part
 from tests.plants import WASM
 from twinloop.components.contract.contract import (
     LinkState,
@@ -18,7 +21,7 @@ from twinloop.components.contract.contract import (
     Settings,
     TextReading,
 )
-from twinloop.components.host.batch import StageArguments, batch_in, forward_lane, read_batch
+from twinloop.components.host.batch import StageArguments, StageWords, batch_in, forward_lane, read_batch
 from twinloop.components.host.host import Host
 from twinloop.components.host.instance import Instance
 
@@ -154,3 +157,50 @@ def test_values_of_a_wrong_shape_are_refused_before_the_call(host: Host, value: 
     with pytest.raises((TypeError, ValueError, AttributeError)):
         instance.advance()
     instance.close()
+
+
+@given(
+    st.integers(0, (1 << 64) - 2),
+    st.tuples(*[st.sampled_from((0, 0, 3))] * 7),
+    st.booleans(),
+    st.tuples(st.booleans(), *[st.integers(0, (1 << 63) - 1)] * 3, st.floats(0, 1)),
+)
+def test_words_in_c_are_written_the_same(
+    sequence: int, lists: Any, knows_integers: bool, link: tuple[bool, int, int, int, float]
+) -> None:
+    """Batches that have to be made anew are Python's both ways: here it only says that it was asked."""
+    compiled = compiled_part().crossing
+    compiled.bind_stage(StageWords.set_batch)
+    written = []
+    for words in (StageWords(), type("Words", (compiled.StageWords,), {})()):
+        place = (c_uint64 * 64)()
+        words._fields_at, words._sequence_at = addressof(place), addressof(place) + 16
+        words._link_at = addressof(place) + 24
+        rare = (knows_integers and not lists[6]) or (not knows_integers and lists[5])
+        if rare:
+            compiled.bind_stage(lambda *asked: asked[1:])
+            asked = (sequence, lists, knows_integers)
+            assert type(words) is StageWords or words.set_batch(*asked) == asked
+        else:
+            assert words.set_batch(sequence, lists, knows_integers) == 0
+        words.set_link(*link)
+        written.append(bytes(place))
+    compiled.bind_stage(StageWords.set_batch)
+    assert written[0] == written[1]
+    assert any(written[0]) or not (sequence or any(lists) or any(link))
+
+
+def test_words_in_c_refuse_what_are_none() -> None:
+    compiled_part().crossing.bind_stage(StageWords.set_batch)
+    words, place = compiled_part().crossing.StageWords(), (c_uint64 * 64)()
+    with pytest.raises(RuntimeError, match="where"):
+        words.set_batch(1, (0,) * 7, False)
+    words._fields_at = words._sequence_at = addressof(place)
+    for wrong in ((), (1, (1,), True), (-1, (0,) * 7, False), ("k", (0,) * 7, False)):
+        with pytest.raises((TypeError, OverflowError)):
+            words.set_batch(*wrong)
+    for wrong in ((), (True, -1, 0, 0, 0.0), (True, 0, 1.5, 0, 0.0), (True, 0, 0, 0, "full")):
+        with pytest.raises((TypeError, OverflowError)):
+            words.set_link(*wrong)
+    with pytest.raises(RuntimeError, match="where"):
+        words.set_link(True, 0, 0, 0, 0.0)

@@ -265,6 +265,20 @@ def test_a_call_at_once_in_c_is_the_same(plot: Plot) -> None:
     assert scenes[0].books() == scenes[1].books()
 
 
+@given(plots, st.booleans(), st.booleans(), st.sampled_from(("ready", "read" + "y", "backoff")))
+def test_a_stage_in_c_begins_the_same(plot: Plot, serving: bool, parks: bool, state: str) -> None:
+    scenes = Scene(plot), Scene(plot)
+    ways = calls.plain_stage_at_once, compiled_part().engine.stage_at_once
+    for scene, begin in zip(scenes, ways, strict=True):
+        scene.slot.serving, scene.slot.state = serving, "".join(state)
+        scene.slot.linked = SimpleNamespace(parks=parks)  # type: ignore[assignment]
+        cost = begin(scene.slot, scene.cores, "decide", 8, scene.times, False, 77)
+        scene.seen.append((cost, scene.slot.serving))
+        waits = serving or parks or state == "backoff" or not plot.free
+        assert (cost == -1) == waits
+    assert scenes[0].books() == scenes[1].books()
+
+
 def test_steps_in_c_are_an_iterator_and_let_go_of_what_they_hold() -> None:
     quiet = Plot(
         [Segment(10, 0, 0, False, Request("wasi#task", ["goes"]), None)],
