@@ -38,7 +38,7 @@ READING_VALUES = 5
 """a reading is a record of four scalars"""
 
 
-def call(
+def plain_call(
     machine: Machine,
     slot: Slot,
     export: str,
@@ -51,24 +51,8 @@ def call(
     arguments_at: Word | None = None,
 ) -> Steps:
     """Run one call of an instance (or START); returns a Fault, or None with the result in it. ``arguments``:
-    Python values, or C values at ``arguments_at``, that lower ``values``. Work is noted in ``times``."""
-    steps = plain_call if export is START else _call
-    return steps(machine, slot, export, arguments, values, times, stage, port, returns_batch, arguments_at)
-
-
-def plain_call(
-    machine: Machine,
-    slot: Slot,
-    export: str,
-    arguments: Sequence[Any],
-    values: int,
-    times: StageTimes,
-    stage: int,
-    port: Port | None,
-    returns_batch: bool,
-    arguments_at: Word | None,
-) -> Steps:
-    """``call`` in Python; the compiled part (sim/native/calls.c) has it for whatever isn't start code."""
+    Python values, or C values at ``arguments_at``, that lower ``values``. Work is noted in ``times``. The
+    compiled part (sim/native/calls.c) has it as ``call``, for whatever isn't start code."""
     env, cores, starts = machine.env, machine.cores, export is START
     meter, imported, instance = slot.meter, slot.imports, slot.instance
     assert instance is not None
@@ -335,14 +319,15 @@ def bind(engine: Any, meter: type = Meter) -> None:
     """Tell the compiled part what it needs: classes, what it leaves to us, figures."""
     classes = Slot, Imports, Cores, StageTimes, Instance, meter
     rare = (
-        batch_in, limit_batch, fuel_or_deadline, handed_over, _answered, _too_late, _waited, _limit_fuel
+        batch_in, limit_batch, fuel_or_deadline, handed_over, _answered, _too_late, _waited, _limit_fuel,
+        START, plain_call,
     )  # fmt: skip
     engine.bind_calls(classes, rare, (BUS, CONSTANT_VALUES, READING_VALUES, LOOKED_AT))
 
 
-_call, call_at_once, at_once_over = plain_call, plain_call_at_once, plain_at_once_over
+call, call_at_once, at_once_over = plain_call, plain_call_at_once, plain_at_once_over
 stage_at_once = plain_stage_at_once
 if not TYPE_CHECKING and CHOICE.engine is not None:
     bind(CHOICE.engine)
-    _call, call_at_once = CHOICE.engine.call, CHOICE.engine.call_at_once
+    call, call_at_once = CHOICE.engine.call, CHOICE.engine.call_at_once
     at_once_over, stage_at_once = CHOICE.engine.at_once_over, CHOICE.engine.stage_at_once

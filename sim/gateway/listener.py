@@ -206,9 +206,7 @@ class PushReader(Poller):
         times, generation = self.new_times(), slot.generation
         self.before, self.times = self.times, times
         self._listening = True
-        fault = yield from call(
-            machine, slot, "read-sensor", (), 0, times, DRIVER, self.port, returns_batch=True
-        )
+        fault = yield from call(machine, slot, "read-sensor", (), 0, times, DRIVER, self.port, True)
         self._listening = False
         self.port.calm()
         if fault is not None:

@@ -137,7 +137,7 @@ class Poller(Reader):
                     slot = self.slot
                     generation = slot.generation
                     fault = yield from call(
-                        machine, slot, "read-sensor", (), 0, self.times, DRIVER, self.port, returns_batch=True
+                        machine, slot, "read-sensor", (), 0, self.times, DRIVER, self.port, True
                     )
                     lists = pipeline.accepted(self, row, fault, generation)
                     if lists is not None:

@@ -19,7 +19,7 @@ static struct {
     Slot lists, spent_ns;                                                     /* of latency.StageTimes */
     Slot fault, request, closed;                                              /* of an Instance */
     long long bus, constant_values, reading_values, looked_at;                /* call.py's figures */
-    PyObject *batch_in, *limit_batch, *fuel_or_deadline, *handed_over, *answered, *too_late, *waited, *limit_fuel;
+    PyObject *batch_in, *limit_batch, *fuel_or_deadline, *handed_over, *answered, *too_late, *waited, *limit_fuel, *start, *plain_call;
 } of;
 
 /* ---- what calls have in common -------------------------------------------------------------------- */
@@ -259,20 +259,22 @@ static void call_dealloc(Call *self) {
 static PyTypeObject CallType;
 
 static PyObject *call(PyObject *module, PyObject *const *given, Py_ssize_t count) {
-    if (count != 10) {
-        PyErr_Format(PyExc_TypeError, "call takes 10 arguments, got %zd", count);
+    if (count < 7 || count > 10) {
+        PyErr_Format(PyExc_TypeError, "call takes 7 to 10 arguments, got %zd", count);
         return NULL;
     }
+    if (given[2] == of.start)
+        return PyObject_Vectorcall(of.plain_call, given, (size_t)count, NULL);
     long long values = quick_int(given[4]), stage = quick_int(given[6]);
-    int returns_batch = PyObject_IsTrue(given[8]);
+    int returns_batch = count > 8 ? PyObject_IsTrue(given[8]) : 0;
     if ((values == -1 || stage == -1 || returns_batch < 0) && PyErr_Occurred())
         return NULL;
     Call *self = (Call *)CallType.tp_alloc(&CallType, 0);
     if (self == NULL)
         return NULL;
     self->machine = Py_NewRef(given[0]), self->slot = Py_NewRef(given[1]), self->export = Py_NewRef(given[2]);
-    self->arguments = Py_NewRef(given[3]), self->times = Py_NewRef(given[5]), self->port = Py_NewRef(given[7]);
-    self->arguments_at = Py_NewRef(given[9]);
+    self->arguments = Py_NewRef(given[3]), self->times = Py_NewRef(given[5]), self->port = Py_NewRef(count > 7 ? given[7] : Py_None);
+    self->arguments_at = Py_NewRef(count > 9 ? given[9] : Py_None);
     self->values = values, self->stage = stage, self->returns_batch = (char)returns_batch;
     self->at = BEGINS;
     return (PyObject *)self;
@@ -634,11 +636,11 @@ static PyTypeObject CallType = {
 /* ---- the module's part ---------------------------------------------------------------------------- */
 static PyObject *bind_calls(PyObject *module, PyObject *given) {
     PyObject *slot, *imports, *cores, *times, *instance, *meter;
-    PyObject *batch_in, *limit_batch, *fuel_or_deadline, *handed_over, *answered, *too_late, *waited, *limit_fuel;
+    PyObject *batch_in, *limit_batch, *fuel_or_deadline, *handed_over, *answered, *too_late, *waited, *limit_fuel, *start, *plain_call;
     long long bus, constant_values, reading_values, looked_at;
-    if (!PyArg_ParseTuple(given, "(O!O!O!O!O!O!)(OOOOOOOO)(LLLL)", &PyType_Type, &slot, &PyType_Type, &imports, &PyType_Type, &cores,
+    if (!PyArg_ParseTuple(given, "(O!O!O!O!O!O!)(OOOOOOOOOO)(LLLL)", &PyType_Type, &slot, &PyType_Type, &imports, &PyType_Type, &cores,
                           &PyType_Type, &times, &PyType_Type, &instance, &PyType_Type, &meter, &batch_in, &limit_batch, &fuel_or_deadline, &handed_over,
-                          &answered, &too_late, &waited, &limit_fuel, &bus, &constant_values, &reading_values, &looked_at))
+                          &answered, &too_late, &waited, &limit_fuel, &start, &plain_call, &bus, &constant_values, &reading_values, &looked_at))
         return NULL;
     const struct { PyObject *type, *name; Slot *to; } slots[] = {
         {slot, names.meter, &of.meter}, {slot, names.imports, &of.imports}, {slot, names.instance, &of.instance},
@@ -660,12 +662,13 @@ static PyObject *bind_calls(PyObject *module, PyObject *given) {
     meters_are((PyTypeObject *)meter);
     of.batch_in = batch_in, of.limit_batch = limit_batch, of.fuel_or_deadline = fuel_or_deadline, of.handed_over = handed_over;
     of.answered = answered, of.too_late = too_late, of.waited = waited, of.limit_fuel = limit_fuel;
+    of.start = start, of.plain_call = plain_call;
     of.bus = bus, of.constant_values = constant_values, of.reading_values = reading_values, of.looked_at = looked_at;
     Py_RETURN_NONE;
 }
 
 static PyMethodDef functions[] = {
-    {"call", (PyCFunction)(void (*)(void))call, METH_FASTCALL, "As gateway/call.py's, of all its ten arguments."},
+    {"call", (PyCFunction)(void (*)(void))call, METH_FASTCALL, "As gateway/call.py's, all by place."},
     {"call_at_once", (PyCFunction)(void (*)(void))call_at_once, METH_FASTCALL, "As gateway/call.py's."},
     {"stage_at_once", (PyCFunction)(void (*)(void))stage_at_once, METH_FASTCALL, "As gateway/call.py's."},
     {"at_once_over", (PyCFunction)(void (*)(void))at_once_over, METH_FASTCALL, "As gateway/call.py's."},

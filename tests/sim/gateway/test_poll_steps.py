@@ -14,8 +14,8 @@ from twinloop.components.native.choice import CHOICE
 from twinloop.sim.kernel.clock import S
 from twinloop.sim.world import World
 
-CALLS_MAX = {"pure": 165, "compiled": 107}
-"""of Python functions and resumed tasks, measured: 163 and 105 (2026-11-29; any machine). What is in C counts
+CALLS_MAX = {"pure": 166, "compiled": 80}
+"""of Python functions and resumed tasks, measured: 164.7 and 77.7 (2026-11-29; any machine). What is in C counts
 nothing here, and some calls of Python are there for C's sake (ARCHITECTURE.md, "Compiled parts")"""
 
 
