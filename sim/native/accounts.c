@@ -168,6 +168,8 @@ static long long mask_of(const Slot *slot, PyObject *row) {
 
 static PyObject *field_of(const Slot *slot, PyObject *row) { return *place_of(slot, row); }
 
+static bool is_plain(PyObject *dict) { return dict != NULL && PyDict_CheckExact(dict); }
+
 /* Add to what a dictionary has at a key that is there; 1, 0 where it isn't, -1 with an exception set. */
 static int add_at(PyObject *dict, PyObject *key, long long count) {
     PyObject *before = PyDict_GetItemWithError(dict, key);
@@ -189,15 +191,21 @@ static bool touch(Sums *self, PyObject *device, PyObject *k, PyObject *mask) {
 
 /* Points of a plain row end; 1 done, 0 (nothing was done) where rows.py has to look, -1 with an exception set. */
 static int row_closes(Sums *self, PyObject *row, long long mask, PyObject *mask_given, PyObject *end, PyObject *cause) {
-    if (!Py_IS_TYPE(row, rows.row) || mask < 0 || field_of(&rows.marks, row) != Py_None || !PyDict_Check(self->totals) ||
-        !PyDict_Check(self->ends) || !PyDict_Check(self->rows))
+    if (!Py_IS_TYPE(row, rows.row) || mask < 0 || field_of(&rows.marks, row) != Py_None || !is_plain(self->totals) ||
+        !is_plain(self->ends) || !is_plain(self->rows) || self->on_end == NULL)
         return 0;
     long long open = mask_of(&rows.open, row), count = __builtin_popcountll((unsigned long long)mask);
     if (open < 0 || mask & ~open)
         return 0;
     PyObject *device = field_of(&rows.device, row), *k = field_of(&rows.k, row);
+    if (device == NULL || k == NULL)
+        return 0;
     PyObject *how = PyTuple_Pack(2, end, cause), *key = PyTuple_Pack(3, device, end, cause);
     int known = how == NULL || key == NULL ? -1 : PyDict_Contains(self->ends, key);
+    if (known < 0 && PyErr_ExceptionMatches(PyExc_TypeError)) { /* a cause that is none: rows.py has words for it */
+        PyErr_Clear();
+        known = 0;
+    }
     if (known > 0) /* such an end has been seen, so the cause is one of it */
         known = add_at(self->totals, how, count);
     if (known > 0)
@@ -220,8 +228,9 @@ static int row_closes(Sums *self, PyObject *row, long long mask, PyObject *mask_
     }
     if (self->on_end == Py_None)
         return 1;
-    PyObject *told[] = {NULL, row, mask_given, end, cause}, *done;
-    done = PyObject_Vectorcall(self->on_end, told + 1, 4 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    PyObject *told[] = {NULL, row, mask_given, end, cause}, *on_end = Py_NewRef(self->on_end); /* who may put another there */
+    PyObject *done = PyObject_Vectorcall(on_end, told + 1, 4 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    Py_DECREF(on_end);
     Py_XDECREF(done);
     return done == NULL ? -1 : 1;
 }
@@ -274,9 +283,13 @@ static PyObject *sums_open_row(Sums *self, PyObject *const *given, Py_ssize_t co
     long long mask = count == 5 && named == NULL && PyLong_CheckExact(given[3]) ? quick_int(given[3]) : -1;
     if (mask == -1 && PyErr_Occurred())
         PyErr_Clear();
-    if (mask < 0 || !PyLong_CheckExact(given[0]) || !PyList_CheckExact(self->due_of) || !PyDict_CheckExact(self->rows))
+    if (mask < 0 || !PyLong_CheckExact(given[0]) || self->due_of == NULL || !PyList_CheckExact(self->due_of) ||
+        !is_plain(self->rows) || rows.row == NULL)
         return purely(rows.open_row, self, given, count, named);
-    long long device = quick_int(given[0]), points = __builtin_popcountll((unsigned long long)mask);
+    long long device = quick_int(given[0]);
+    if (device == -1 && PyErr_Occurred())
+        PyErr_Clear();
+    long long points = __builtin_popcountll((unsigned long long)mask);
     PyObject *key = PyTuple_Pack(2, given[0], given[1]);
     int there = key == NULL ? -1 : PyDict_Contains(self->rows, key);
     if (there || device < 0 || device >= PyList_GET_SIZE(self->due_of)) {

@@ -25,7 +25,7 @@ static struct {
 /* ---- what calls have in common -------------------------------------------------------------------- */
 /* The clock, as an int that somebody else may keep; NULL with an exception set. */
 static PyObject *clock_of(PyObject *env) {
-    if (PyObject_TypeCheck(env, &TimelineType))
+    if (PyObject_TypeCheck(env, &TimelineType) && ((Timeline *)env)->now != NULL)
         return Py_NewRef(((Timeline *)env)->now);
     return PyObject_GetAttr(env, names.now);
 }
@@ -74,6 +74,13 @@ static bool spend(PyObject *spent, long long stage, long long time_ns) {
     return !failed;
 }
 
+static bool item_of(PyObject *lists, Py_ssize_t i, long long *out) {
+    PyObject *found = PySequence_GetItem(lists, i);
+    *out = found == NULL ? -1 : quick_int(found);
+    Py_XDECREF(found);
+    return *out != -1 || !PyErr_Occurred();
+}
+
 /* The batch that a finished call returned is noted; how many values it has to lift, -1 with an exception set. */
 static long long lifted(PyObject *instance, PyObject *times) {
     int failed = truth(read_of(&of.fault, instance, names.fault)); /* a Fault is true, as any object */
@@ -86,27 +93,34 @@ static long long lifted(PyObject *instance, PyObject *times) {
         return -1;
     }
     long long values = 0;
-    if (PyTuple_Check(lists) && PyTuple_GET_SIZE(lists) >= 6) {
-        long long count = quick_int(PyTuple_GET_ITEM(lists, 0)) + quick_int(PyTuple_GET_ITEM(lists, 5));
-        if (PyObject_IsTrue(PyTuple_GET_ITEM(lists, 2)) || count > of.looked_at) {
-            PyObject *done = PyObject_CallFunctionObjArgs(of.limit_batch, instance, lists, NULL);
-            if (done == NULL)
-                count = -1;
-            Py_XDECREF(done);
+    int any = PyObject_IsTrue(lists);
+    if (any) {
+        long long readings, texts, integers;
+        if (any < 0 || !item_of(lists, 0, &readings) || !item_of(lists, 2, &texts) || !item_of(lists, 5, &integers))
+            values = -1;
+        else {
+            values = of.reading_values * (readings + integers);
+            if (texts || readings + integers > of.looked_at) {
+                PyObject *done = PyObject_CallFunctionObjArgs(of.limit_batch, instance, lists, NULL);
+                values = done == NULL ? -1 : values;
+                Py_XDECREF(done);
+            }
         }
-        values = count < 0 ? -1 : of.reading_values * count;
     }
     Py_DECREF(lists);
     return values;
 }
 
-/* What the segment's imports have crossed and carried, counted from none again. */
-static bool take_crossed(PyObject *imports, long long *crossings, long long *carried) {
-    if (!number_of(&of.crossings, imports, names.crossings, crossings) ||
-        !number_of(&of.bytes_carried, imports, names.bytes_carried, carried))
-        return false;
-    return (*crossings == 0 || write_number(&of.crossings, imports, names.crossings, 0)) &&
-           (*carried == 0 || write_number(&of.bytes_carried, imports, names.bytes_carried, 0));
+/* What the segment's imports have crossed and carried. */
+static bool crossed(PyObject *imports, long long *crossings, long long *carried) {
+    return number_of(&of.crossings, imports, names.crossings, crossings) &&
+           number_of(&of.bytes_carried, imports, names.bytes_carried, carried);
+}
+
+/* It has been charged: the next segment counts from none. */
+static bool crossed_none(PyObject *imports, long long crossings, long long carried) {
+    return (crossings == 0 || write_number(&of.crossings, imports, names.crossings, 0)) &&
+           (carried == 0 || write_number(&of.bytes_carried, imports, names.bytes_carried, 0));
 }
 
 static bool tell(PyObject *object, PyObject *name) {
@@ -133,12 +147,12 @@ static PyObject *call_at_once(PyObject *module, PyObject *const *given, Py_ssize
         return NULL;
     }
     PyObject *slot = given[0], *instance = given[1], *times = given[4], *cost = NULL;
-    PyObject *imports = read_of(&of.imports, slot, names.imports), *meter = read_of(&of.meter, slot, names.meter);
+    PyObject *imports = read_of(&of.imports, slot, names.imports), *meter = NULL;
     PyObject *machine = imports == NULL ? NULL : read_of(&of.in_machine, imports, names.machine);
     PyObject *env = machine == NULL ? NULL : PyObject_GetAttr(machine, names.env);
     PyObject *left = read_of(&of.fuel_limit_ns, slot, names.fuel_limit_ns), *limit = read_of(&of.fuel_limit, slot, names.fuel_limit);
     PyObject *used = NULL;
-    if (env == NULL || meter == NULL || left == NULL || limit == NULL ||
+    if (env == NULL || left == NULL || limit == NULL ||
         !write_of(&of.segment_start_ns, imports, names.segment_start_ns, clock_of(env)) ||
         !write_of(&of.left_ns, imports, names.left_ns, Py_NewRef(left)))
         goto over;
@@ -155,11 +169,11 @@ static PyObject *call_at_once(PyObject *module, PyObject *const *given, Py_ssize
             goto over;
         values += more;
     }
-    if (!take_crossed(imports, &crossings, &carried))
+    if (!crossed(imports, &crossings, &carried) || (meter = read_of(&of.meter, slot, names.meter)) == NULL)
         goto over;
     const long long counts[] = {fuel, 1, crossings, 0, values, carried};
     long long ns = crossings || carried ? charge_segment(meter, counts) : charge_whole_call(meter, fuel, values);
-    if (ns >= 0)
+    if (ns >= 0 && crossed_none(imports, crossings, carried))
         cost = PyLong_FromLongLong(ns);
 over:
     Py_XDECREF(imports);
@@ -213,9 +227,9 @@ static PyObject *at_once_over(PyObject *module, PyObject *const *given, Py_ssize
     long long cost_ns = quick_int(given[3]), stage = quick_int(given[5]);
     if ((cost_ns == -1 || stage == -1) && PyErr_Occurred())
         return NULL;
-    PyObject *spent = read_of(&of.spent_ns, given[4], names.spent_ns), *imports = NULL;
-    bool fine = spent != NULL && give_back(given[2], cost_ns) && spend(spent, stage, cost_ns) &&
-                (imports = read_of(&of.imports, slot, names.imports)) != NULL;
+    PyObject *spent = NULL, *imports = NULL;
+    bool fine = give_back(given[2], cost_ns) && (spent = read_of(&of.spent_ns, given[4], names.spent_ns)) != NULL &&
+                spend(spent, stage, cost_ns) && (imports = read_of(&of.imports, slot, names.imports)) != NULL;
     if (fine) {
         int logged = truth_of(&of.logged, imports, names.logged), closed = logged > 0 ? dead(instance) : 1;
         fine = logged >= 0 && closed >= 0 && (closed || tell(imports, names.flush_log));
@@ -328,11 +342,11 @@ static bool runs(Call *self) {
             return false;
         self->values += of.constant_values + more;
     }
-    if (!take_crossed(self->imports, &crossings, &carried))
+    if (!crossed(self->imports, &crossings, &carried))
         return false;
     const long long counts[] = {fuel, !self->exchanges, crossings, self->exchanges, self->values, self->carried + carried};
     self->cost = charge_segment(self->meter, counts);
-    return self->cost >= 0;
+    return self->cost >= 0 && crossed_none(self->imports, crossings, carried);
 }
 
 /* The reply of the import in which it was parked has come: it goes on, or its time is over, and ``end`` is its Fault. */
@@ -365,14 +379,14 @@ static bool answers(Call *self, PyObject *reply, PyObject **end) {
 
 /* What is waited for on the line: ``port.transact``'s event; NULL with an exception set. */
 static PyObject *transacts(Call *self, PyObject *given, long long left_ns) {
-    PyObject *three = PySequence_Fast(given, "an exchange is a frame, a framing, a timeout");
-    if (three == NULL || PySequence_Fast_GET_SIZE(three) != 3) {
+    PyObject *three = PySequence_Tuple(given);
+    if (three == NULL || PyTuple_GET_SIZE(three) != 3) {
         if (three != NULL)
             PyErr_SetString(PyExc_ValueError, "an exchange is a frame, a framing, a timeout");
         Py_XDECREF(three);
         return NULL;
     }
-    PyObject **parts = PySequence_Fast_ITEMS(three), *left = PyLong_FromLongLong(left_ns), *event = NULL;
+    PyObject **parts = &PyTuple_GET_ITEM(three, 0), *left = PyLong_FromLongLong(left_ns), *event = NULL;
     int shorter = left == NULL ? -1 : PyObject_RichCompareBool(parts[2], left, Py_LT); /* a guest may ask for any time */
     if (shorter >= 0) {
         Py_XSETREF(self->frame, Py_NewRef(parts[0]));
@@ -469,6 +483,42 @@ static bool asks(Call *self) {
     return self->inner != NULL;
 }
 
+/* It lets go of all that it holds, as a generator that has ended. */
+static void is_over(Call *self) {
+    PyObject *kind, *value, *trace; /* what it has failed with stays what it is */
+    PyErr_Fetch(&kind, &value, &trace);
+    self->at = OVER;
+    call_clear(self);
+    PyErr_Restore(kind, value, trace);
+}
+
+/* A StopIteration from within is no end of the steps: a RuntimeError, as a generator has it (PEP 479). */
+static void no_end(void) {
+    PyObject *kind, *value, *trace, *other;
+    PyErr_Fetch(&kind, &value, &trace);
+    PyErr_NormalizeException(&kind, &value, &trace);
+    if (trace != NULL)
+        PyException_SetTraceback(value, trace);
+    Py_XDECREF(trace);
+    Py_DECREF(kind);
+    PyErr_SetString(PyExc_RuntimeError, "steps raised StopIteration");
+    PyErr_Fetch(&kind, &other, &trace);
+    PyErr_NormalizeException(&kind, &other, &trace);
+    PyException_SetCause(other, Py_NewRef(value));
+    PyException_SetContext(other, value);
+    PyErr_Restore(kind, other, trace);
+}
+
+/* Somebody takes these steps: nobody else may, within; false with an exception set. */
+static bool enters(Call *self) {
+    if (self->running) {
+        PyErr_SetString(PyExc_ValueError, "these steps are being taken already");
+        return false;
+    }
+    self->running = 1;
+    return true;
+}
+
 /* Go on to the next wait. ``value``: what the one before has brought, or what ``inner`` has ended with. */
 static PySendResult goes(Call *self, PyObject *value, bool inner_ended, PyObject **out) {
     PyObject *sent = Py_NewRef(value), *end = NULL;
@@ -479,8 +529,10 @@ static PySendResult goes(Call *self, PyObject *value, bool inner_ended, PyObject
             PySendResult how = PYGEN_RETURN;
             PyObject *found = Py_NewRef(sent);
             if (!inner_ended) {
+                PyObject *inner = Py_NewRef(self->inner);
                 Py_DECREF(found);
-                how = PyIter_Send(self->inner, sent, &found);
+                how = PyIter_Send(inner, sent, &found);
+                Py_DECREF(inner);
             }
             inner_ended = false;
             if (how == PYGEN_NEXT) {
@@ -524,21 +576,19 @@ static PySendResult goes(Call *self, PyObject *value, bool inner_ended, PyObject
     Py_DECREF(sent);
     if (fine && end == NULL)
         return PYGEN_NEXT;
-    self->at = OVER;
-    Py_CLEAR(self->inner);
     *out = fine ? end : NULL;
     if (!fine)
         Py_XDECREF(end);
+    is_over(self);
+    if (!fine && PyErr_ExceptionMatches(PyExc_StopIteration))
+        no_end();
     return fine ? PYGEN_RETURN : PYGEN_ERROR;
 }
 
 static PySendResult call_send(Call *self, PyObject *value, PyObject **out) {
     *out = NULL;
-    if (self->running) {
-        PyErr_SetString(PyExc_ValueError, "these steps are being taken already");
+    if (!enters(self))
         return PYGEN_ERROR;
-    }
-    self->running = 1;
     PySendResult how = goes(self, value, false, out);
     self->running = 0;
     return how;
@@ -572,31 +622,37 @@ static PyObject *call_send_method(Call *self, PyObject *value) {
 }
 
 static PyObject *call_close(Call *self, PyObject *none) {
+    if (!enters(self))
+        return NULL;
     PyObject *inner = self->inner, *done = Py_NewRef(Py_None);
-    self->inner = NULL, self->at = OVER;
+    self->inner = NULL;
     if (inner != NULL)
         Py_SETREF(done, PyObject_CallMethodNoArgs(inner, names.close));
     Py_XDECREF(inner);
+    is_over(self);
+    self->running = 0;
     return done;
 }
 
-static PyObject *call_throw(Call *self, PyObject *given) {
-    PyObject *type, *value = Py_None, *trace = Py_None, *found = NULL;
-    if (!PyArg_UnpackTuple(given, "throw", 1, 3, &type, &value, &trace))
-        return NULL;
-    if (self->inner == NULL) {
-        self->at = OVER;
+/* ``throw``, while nobody else takes the steps. */
+static PyObject *thrown(Call *self, PyObject *given, PyObject *type, PyObject *value) {
+    PyObject *inner = self->inner, *found = NULL;
+    if (inner == NULL) {
         PyErr_SetObject(PyExceptionInstance_Check(type) ? (PyObject *)Py_TYPE(type) : type,
                         PyExceptionInstance_Check(type) ? type : value);
+        is_over(self);
+        if (PyErr_ExceptionMatches(PyExc_StopIteration))
+            no_end();
         return NULL;
     }
-    PyObject *thrower = PyObject_GetAttr(self->inner, names.throw), *result = thrower == NULL ? NULL : PyObject_CallObject(thrower, given);
+    Py_INCREF(inner);
+    PyObject *thrower = PyObject_GetAttr(inner, names.throw), *result = thrower == NULL ? NULL : PyObject_CallObject(thrower, given);
     Py_XDECREF(thrower);
+    Py_DECREF(inner);
     if (result != NULL)
         return result;
     if (!PyErr_ExceptionMatches(PyExc_StopIteration)) {
-        self->at = OVER;
-        Py_CLEAR(self->inner);
+        is_over(self);
         return NULL;
     }
     PyObject *kind, *stop, *where; /* its steps have ended, with a value */
@@ -606,9 +662,22 @@ static PyObject *call_throw(Call *self, PyObject *given) {
     Py_XDECREF(kind);
     Py_XDECREF(stop);
     Py_XDECREF(where);
-    PySendResult how = with == NULL ? PYGEN_ERROR : goes(self, with, true, &found);
-    Py_XDECREF(with);
+    if (with == NULL) {
+        is_over(self);
+        return NULL;
+    }
+    PySendResult how = goes(self, with, true, &found);
+    Py_DECREF(with);
     return as_iterator(how, found);
+}
+
+static PyObject *call_throw(Call *self, PyObject *given) {
+    PyObject *type, *value = Py_None, *trace = Py_None;
+    if (!PyArg_UnpackTuple(given, "throw", 1, 3, &type, &value, &trace) || !enters(self))
+        return NULL;
+    PyObject *found = thrown(self, given, type, value);
+    self->running = 0;
+    return found;
 }
 
 static PyMethodDef call_methods[] = {

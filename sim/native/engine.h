@@ -146,11 +146,11 @@ static inline int truth_of(const Slot *slot, PyObject *of, PyObject *name) {
 
 /* The int that a slot holds, of 64 bits; false with an exception set. */
 static inline bool number_of(const Slot *slot, PyObject *of, PyObject *name, long long *out) {
-    PyObject **at = place_of(slot, of), *found = at != NULL && *at != NULL ? *at : NULL;
-    if (found != NULL)
-        *out = quick_int(found);
+    PyObject **at = place_of(slot, of);
+    if (at != NULL && *at != NULL && PyLong_CheckExact(*at))
+        *out = quick_int(*at);
     else {
-        found = PyObject_GetAttr(of, name);
+        PyObject *found = read_of(slot, of, name);
         *out = found == NULL ? -1 : quick_int(found);
         Py_XDECREF(found);
     }

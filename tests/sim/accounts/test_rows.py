@@ -3,6 +3,7 @@ it."""
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import weakref
 from typing import Any
@@ -170,3 +171,49 @@ def test_a_ledger_in_c_is_collected_with_what_it_tells() -> None:
     del hears, ledger, _
     gc.collect()
     assert gone() is None
+
+
+class Kept(dict[Any, Any]):
+    """Somebody who looks on has put it in a dictionary's place."""
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        super().__setitem__(key, value)
+        self.set = getattr(self, "set", 0) + 1
+
+
+def close_and_open(ledger: Ledger, row: Row) -> None:
+    ledger.close(row, 1, End.LOST, "crash")
+    ledger.open_row(0, 2, 0, 1, 1000)
+
+
+def test_what_rows_in_c_leave_to_python() -> None:
+    """Devices that there aren't, causes that are none, dictionaries of others, what was taken away."""
+    ends = []
+    for ledger in both():
+        told = Told(ledger)
+        for device in (-1, 2, 1 << 70):
+            with contextlib.suppress(IndexError):
+                told.open(device, 0, 0b111, 1)
+        told.seen.append((ledger.due, ledger.open, list(ledger.rows)))
+        ledger.due = ledger.open = 0
+        ledger.ends = Kept()
+        for k in range(3):
+            told.do(("open", 0, k, 0b111, 1))
+            told.do(("close", -1, 0b11, End.LOST, ["crash"], False))
+            told.do(("close", -1, 0b111, End.LOST, "crash", False))
+        told.seen.append(ledger.ends.set)
+        row = ledger.open_row(0, 9, 9, 0b111, 5)
+        del row.k
+        with pytest.raises(AttributeError):
+            ledger.close(row, 0b111, End.LOST, "crash")
+        ends.append(told.books()[:1])
+    assert ends[0] == ends[1]
+    for name in ("rows", "ends", "totals", "on_end", "due_of"):
+        for ledger in both():
+            row = ledger.open_row(0, 0, 0, 1, 1000)
+            ledger.on_end = None
+            ledger.close(row, 1, End.LOST, "crash")
+            row = ledger.open_row(0, 1, 0, 1, 1000)
+            delattr(ledger, name)
+            with pytest.raises(AttributeError):
+                close_and_open(ledger, row)

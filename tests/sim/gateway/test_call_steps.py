@@ -35,9 +35,22 @@ USED_UP = Fault(Cause.OUT_OF_FUEL, "all fuel consumed", 2_000_000)
 
 @pytest.fixture(autouse=True, scope="module")
 def _bound_again() -> Iterator[None]:
-    """What other tests run with is told last."""
-    yield
+    """Batches are what an instance here says they are; what other tests run with is told last."""
+
+    def too_much(instance: Instance, lists: Any) -> None:
+        instance.seen.append(("looked at", lists))
+        if lists[2]:
+            instance.kill(Cause.TRANSFER_LIMIT, "too much")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(calls, "batch_in", lambda at: at)
+        patch.setattr(calls, "limit_batch", too_much)
+        yield
     calls.bind(compiled_part().engine)
+
+
+class Listed(list[int]):
+    """Somebody who looks on has put it in a list's place."""
 
 
 @dataclass
@@ -69,6 +82,8 @@ class Plot:
     broken_off_at: int
     breaks: str
     """how its steps are broken off at that wait: close, or throw"""
+    lists: tuple[int, ...] | None
+    """the batch that it returns"""
 
 
 @dataclass
@@ -82,7 +97,12 @@ class Instance:
     closed: bool = False
     fault: Fault | None = None
     request: Request | None = None
-    result_at: int = 0
+    lists: Any = None
+    """what ``batch_in`` says of its result"""
+
+    @property
+    def result_at(self) -> Any:
+        return self.lists
 
     def begin(self, export: str, arguments: object, fuel: int, at: object) -> None:
         self.seen.append(("begin", self.env.now, export, arguments, fuel, at))
@@ -131,6 +151,9 @@ class Scene:
         self.times = StageTimes()
         self.imports = self.made_imports()
         self.instance: Any = Instance(self.env, self.imports, list(plot.segments), self.seen)
+        self.instance.lists = plot.lists
+        if plot.deadline_ns == 10 * MS:
+            self.times.spent_ns = Listed(self.times.spent_ns)
         self.slot = object.__new__(Slot)
         self.slot.imports, self.slot.instance, self.slot.meter = self.imports, self.instance, self.meter
         self.slot.deadline_ns, self.slot.fuel_limit = plot.deadline_ns, 1000
@@ -152,6 +175,11 @@ class Scene:
     def task(self, what: str, until_ns: int) -> Any:
         self.seen.append(("task", what, until_ns))
         try:
+            for _ in range(3 if what == "takes it" else 0):
+                try:
+                    yield 8
+                except KeyError:
+                    self.seen.append("it was thrown into")
             yield 7
             if what == "ends":
                 raise GuestEnded("quota", "it was ended")
@@ -204,6 +232,7 @@ REQUESTS = (
     ("clock.sleep", [300 * US]),
     ("wasi#task", ["goes"]),
     ("wasi#task", ["ends"]),
+    ("wasi#task", ["takes it"]),
     ("elsewhere.there", []),
 )
 requests = st.sampled_from(REQUESTS).map(lambda one: Request(*one))
@@ -224,13 +253,14 @@ plots = st.builds(
     st.booleans(),
     st.sampled_from((None, MS, 2 * MS)),
     st.sampled_from((2 * MS, 10 * MS)),
-    st.lists(st.integers(0, 3 * MS), min_size=5, max_size=5),
+    st.lists(st.integers(0, 3 * MS) | st.just(10 * MS), min_size=5, max_size=5),
     st.lists(
         st.sampled_from(((True, b"reply"), (True, b""), (False, ("timeout", "")))), min_size=5, max_size=5
     ),
     st.sampled_from((0, 1, 2, 3, 99, 99, 99)),
     st.sampled_from((0, 1, 2, 3, 99, 99, 99)),
     st.sampled_from(("close", "throw")),
+    st.sampled_from((None, (), (3, 0, 0, 0, 0, 1, 9), (2, 0, 1, 0, 0, 0, 0), (999, 0, 0, 0, 0, 2, 0))),
 )
 
 
@@ -240,15 +270,15 @@ def test_a_call_in_c_takes_the_same_steps(plot: Plot, returns_batch: bool) -> No
     scenes = Scene(plot), Scene(plot)
     for scene, call in zip(scenes, (calls.plain_call, compiled_part().engine.call), strict=True):
         steps = call(
-            scene.machine, scene.slot, "read", (1, 2), 4, scene.times, DRIVER, scene.port, False, None
+            scene.machine, scene.slot, "read", (1, 2), 4, scene.times, DRIVER, scene.port, returns_batch, None
         )
         scene.take(steps)
         del steps
     assert scenes[0].books() == scenes[1].books()
 
 
-@given(plots)
-def test_a_call_at_once_in_c_is_the_same(plot: Plot) -> None:
+@given(plots, st.booleans())
+def test_a_call_at_once_in_c_is_the_same(plot: Plot, returns_batch: bool) -> None:
     scenes = Scene(plot), Scene(plot)
     engine = compiled_part().engine
     ways = (
@@ -257,7 +287,7 @@ def test_a_call_at_once_in_c_is_the_same(plot: Plot) -> None:
     )
     for scene, (begin, over) in zip(scenes, ways, strict=True):
         scene.cores.free = 1
-        cost = begin(scene.slot, scene.instance, "decide", 8, scene.times, False, 77)
+        cost = begin(scene.slot, scene.instance, "decide", 8, scene.times, returns_batch, 77)
         scene.env.now += cost
         if plot.dies_at == 0:
             scene.instance.closed, scene.instance.fault = True, Fault(Cause.DEAD, "closed", 1)
@@ -282,7 +312,7 @@ def test_a_stage_in_c_begins_the_same(plot: Plot, serving: bool, parks: bool, st
 def test_steps_in_c_are_an_iterator_and_let_go_of_what_they_hold() -> None:
     quiet = Plot(
         [Segment(10, 0, 0, False, Request("wasi#task", ["goes"]), None)],
-        1, True, False, None, MS, [0] * 5, [(True, b"")] * 5, 99, 99, "close",
+        1, True, False, None, MS, [0] * 5, [(True, b"")] * 5, 99, 99, "close", None,
     )  # fmt: skip
     scene = Scene(quiet)
     call = compiled_part().engine.call
@@ -308,7 +338,7 @@ def test_steps_in_c_are_an_iterator_and_let_go_of_what_they_hold() -> None:
 
 
 def test_an_error_of_ours_comes_out_of_the_steps_in_c() -> None:
-    plot = Plot([], 1, True, True, None, MS, [0] * 5, [(True, b"")] * 5, 99, 99, "close")
+    plot = Plot([], 1, True, True, None, MS, [0] * 5, [(True, b"")] * 5, 99, 99, "close", None)
     scene = Scene(plot)
     scene.times.spent_ns = ["none"] * 6  # type: ignore[list-item]
     steps = compiled_part().engine.call(
@@ -323,3 +353,86 @@ def test_an_error_of_ours_comes_out_of_the_steps_in_c() -> None:
     )
     with pytest.raises(AttributeError, match="charge"):
         next(steps)
+
+
+class Resumes:
+    """A task that takes the steps that it is part of."""
+
+    def __init__(self, how: str) -> None:
+        self.how, self.steps, self.told = how, None, ""
+
+    def task(self, what: str, until_ns: int) -> Any:
+        steps: Any = self.steps
+        try:
+            steps.throw(KeyError("x")) if self.how == "throw" else getattr(steps, self.how)(
+                *([None] if self.how == "send" else [])
+            )
+        except ValueError as error:
+            self.told = str(error)
+        yield 7
+        return what
+
+
+@pytest.mark.parametrize("how", ["send", "close", "throw", "__next__"])
+def test_steps_that_are_being_taken_are_nobody_elses(how: str) -> None:
+    segments = [Segment(0, 0, 0, False, Request("wasi#task", ["goes"]), None)]
+    ends = []
+    for call in (calls.plain_call, compiled_part().engine.call):
+        scene = Scene(
+            Plot(list(segments), 1, True, False, None, MS, [0] * 5, [(True, b"")] * 5, 99, 99, "close", None)
+        )
+        resumes = Resumes(how)
+        scene.imports.tasks = {"wasi#task": resumes.task}
+        resumes.steps = call(
+            scene.machine, scene.slot, "read", (), 0, scene.times, DRIVER, scene.port, False, None
+        )
+        scene.take(resumes.steps)
+        assert "already" in resumes.told
+        ends.append(scene.books())
+    assert ends[0] == ends[1]
+    assert ("end", None) in ends[0][0]  # type: ignore[operator]
+
+
+def test_a_stop_from_within_is_no_end() -> None:
+    """Python says so of generators (PEP 479): a mistake of ours must not pass for a call that went well."""
+
+    def stops(*anything: object) -> int:
+        raise StopIteration("it went well")
+
+    for call in (calls.plain_call, compiled_part().engine.call):
+        plot = Plot([], 1, True, False, None, MS, [0] * 5, [(True, b"")] * 5, 99, 99, "close", None)
+        for name in ("advance", "begin"):
+            scene = Scene(plot)
+            setattr(scene.instance, name, stops)
+            with pytest.raises(RuntimeError, match="raised StopIteration") as caught:
+                scene.take(
+                    call(
+                        scene.machine, scene.slot, "read", (), 0, scene.times, DRIVER, scene.port, False, None
+                    )
+                )
+            assert isinstance(caught.value.__cause__, StopIteration)
+        scene = Scene(plot)
+        steps = call(scene.machine, scene.slot, "read", (), 0, scene.times, DRIVER, scene.port, False, None)
+        next(steps)
+        with pytest.raises(RuntimeError, match="raised StopIteration"):
+            steps.throw(StopIteration("thrown"))
+
+
+def test_a_meter_that_fails_leaves_what_was_crossed() -> None:
+    class Fails:
+        profile = PROFILE
+
+        def charge(self, *counts: int) -> int:
+            raise KeyError(counts[2])
+
+    for call in (calls.plain_call, compiled_part().engine.call):
+        segments = [Segment(0, 3, 40, False, None, None)]
+        scene = Scene(
+            Plot(segments, 1, True, False, None, MS, [0] * 5, [(True, b"")] * 5, 99, 99, "close", None)
+        )
+        scene.slot.meter = Fails()  # type: ignore[assignment]
+        scene.take(
+            call(scene.machine, scene.slot, "read", (), 0, scene.times, DRIVER, scene.port, False, None)
+        )
+        assert scene.seen[-1] == ("raised", "3")
+        assert (scene.imports.crossings, scene.imports.bytes_carried) == (3, 40)
