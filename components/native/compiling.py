@@ -40,7 +40,7 @@ MODULES = {
         "sim/native/writing.c",
         "sim/native/engine.h",
     ),
-    "signals": ("devices/native/signals.c",),
+    "signals": ("devices/native/signals.c", "devices/native/answers.c"),
 }
 """each compiled module's sources, below ROOMS; the first has the name of the module"""
 SUFFIX = sysconfig.get_config_var("EXT_SUFFIX") or ".so"

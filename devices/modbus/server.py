@@ -13,6 +13,7 @@ from functools import cache
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
+from twinloop.devices.modbus.answers import COMPILED
 from twinloop.devices.modbus.frames import RtuRequests, ascii_body, rtu_body
 from twinloop.devices.model.check_sums import ascii_frame, rtu_frame
 from twinloop.devices.model.device import Device
@@ -223,6 +224,10 @@ class ModbusServer:
     def respond_tcp(self, data: bytes, now_ns: int) -> list[bytes] | None:
         """Answers to every whole request that ``data`` completes, in order; None: the peer must be
         disconnected."""
+        if COMPILED.read is not None:
+            plain: list[bytes] | None = COMPILED.read(self, data, now_ns)
+            if plain is not None:
+                return plain
         buffer = self._buffer + data if self._buffer else data
         if len(buffer) == 12 and buffer[2:6] == b"\0\0\0\x06":
             self._buffer = b""
@@ -437,3 +442,6 @@ def _run(coroutine: Any) -> Any:
         return done.value
     coroutine.close()
     raise RuntimeError("pymodbus waited; a sans-IO server can't")
+
+
+COMPILED.serve(ModbusServer)

@@ -28,7 +28,20 @@ _MASK, _STRIDE = (1 << 64) - 1, 0x9E3779B97F4A7C15
 class Taken:
     """What this process takes steps by. ``signals``: the compiled module; None: Python alone."""
 
-    signals: Any = None
+    def __init__(self) -> None:
+        self.signals: Any = None
+        self._told: list[Callable[[Any], None]] = []
+
+    def tell(self, told: Callable[[Any], None]) -> None:
+        """Call ``told`` with the compiled module, or None, now and when it is another one."""
+        self._told.append(told)
+        told(self.signals)
+
+    def now(self, signals: Any) -> None:
+        """It is this one."""
+        self.signals = signals
+        for told in self._told:
+            told(signals)
 
 
 TAKEN = Taken()
@@ -39,7 +52,7 @@ def take(signals: Any) -> None:
     compiled part says so; this room doesn't."""
     if signals is not None:
         signals.bind(SINE)
-    TAKEN.signals = signals
+    TAKEN.now(signals)
 
 
 def step_function(points: tuple[Point, ...], image: RegisterImage, key: int) -> Callable[[int], None]:

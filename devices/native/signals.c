@@ -289,7 +289,12 @@ static PyObject *bind(PyObject *module, PyObject *table) {
     Py_RETURN_NONE;
 }
 
+PyObject *read_answer(PyObject *module, PyObject *const *given, Py_ssize_t count); /* answers.c */
+PyObject *bind_server(PyObject *module, PyObject *given);
+
 static PyMethodDef functions[] = {
+    {"read_answer", (PyCFunction)(void (*)(void))read_answer, METH_FASTCALL, "(server, bytes, instant): the answers to a plain read; None for anything else."},
+    {"bind_server", bind_server, METH_VARARGS, "Told once: the classes of a server, a device, an image, its layout; the names of two tables."},
     {"bind", bind, METH_O, "Told once: sin(2 pi i / 1024) for i = 0 to 1024."},
     {NULL},
 };
