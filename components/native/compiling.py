@@ -10,12 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shlex
-import shutil
-import subprocess
 import sys
-import sysconfig
-import tempfile
+from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -43,7 +39,7 @@ MODULES = {
     "signals": ("devices/native/signals.c", "devices/native/answers.c"),
 }
 """each compiled module's sources, below ROOMS; the first has the name of the module"""
-SUFFIX = sysconfig.get_config_var("EXT_SUFFIX") or ".so"
+SUFFIX = EXTENSION_SUFFIXES[0]
 """of a library's name: it says for which Python and machine it is"""
 FILES = {name: f"{name}{SUFFIX}" for name in MODULES}
 """module -> the name of its library; all lie in one folder"""
@@ -97,6 +93,11 @@ def stamp(of_version: str) -> str:
 
 def compiled(into: Path, of_version: str) -> list[Path]:
     """Build every module for a version of twinloop into a folder, all or none; raises NotCompiled."""
+    import shlex  # what only a compilation needs no run should wait for
+    import shutil
+    import sysconfig
+    import tempfile
+
     words = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
     if shutil.which(words[0]) is None:
         words = ["cc", *words[1:]]
@@ -119,6 +120,8 @@ def compiled(into: Path, of_version: str) -> list[Path]:
 
 
 def _module(command: list[str], sources: list[str], made: Path) -> None:
+    import subprocess
+
     try:
         done = subprocess.run(
             [*command, *(str(ROOMS / source) for source in sources), "-o", str(made)],
