@@ -99,25 +99,39 @@ def _in_c(points: tuple[Point, ...]) -> bool:
 
 def _compiled_step(points: tuple[Point, ...], image: RegisterImage, key: int) -> Callable[[int], None]:
     """The same as the compiled module has it: it is told of points in the order in which they are written."""
+    signals = TAKEN.signals
+    moving, tables, told = _told(signals, points, tuple(image.first.items()))
+    own = []
+    for i in moving:
+        mine = mixed(key, i)
+        own.append((points[i].signal.shift(mine), mine, mixed(mine, -2)))
+    moved: Callable[[int], None] = signals.Step(told, own, [image.raw[table] for table in tables])
+    return moved
+
+
+@cache
+def _told(
+    signals: Any, points: tuple[Point, ...], first: tuple[tuple[str, int], ...]
+) -> tuple[list[int], list[str], Any]:
+    """Which points move, in which tables, and what the compiled module was told of them, once for all devices
+    of a model: their figures are most of what a step needs."""
     moving = sorted(
         (i for i, point in enumerate(points) if point.moves),
         key=lambda i: (points[i].table, points[i].address),
     )
     tables = list(dict.fromkeys(points[i].table for i in moving))
-    told = []
+    lowest, figures = dict(first), []
     for i in moving:
         point = points[i]
-        s, own = point.signal, mixed(key, i)
-        told.append(
+        s = point.signal
+        figures.append(
             (
                 KINDS.index(s.kind), s.level, s.swing, s.period, s.duty, s.noise, s.limit, s.drift, s.first,
-                s.rollover, s.shift(own), own, mixed(own, -2), tables.index(point.table),
-                2 * (point.address - image.first[point.table]), ENCODINGS[point.type].code, point.scale,
-                point.offset,
+                s.rollover, tables.index(point.table), 2 * (point.address - lowest[point.table]),
+                ENCODINGS[point.type].code, point.scale, point.offset,
             )
         )  # fmt: skip
-    moved: Callable[[int], None] = TAKEN.signals.Step(told, [image.raw[table] for table in tables])
-    return moved
+    return moving, tables, signals.Points(figures)
 
 
 def _in_a_run(point: Point) -> bool:

@@ -21,24 +21,36 @@ enum { SINE_STEPS = 1024, TABLES_MAX = 4 };
 static double sines[SINE_STEPS + 1]; /* model/signal.SINE, told by bind */
 static bool bound;
 
-typedef struct {
+typedef struct { /* what all devices of a model have alike */
     int kind, type, table;
     double level, swing, duty, noise, limit, drift, first, rollover, scale, offset;
-    double value; /* of a recurrence, at the step that was looked at last */
-    int64_t period, shift;
-    uint64_t key, grain;
+    int64_t period;
     Py_ssize_t position;
 } Point;
 
 typedef struct {
     PyObject_HEAD
-    vectorcallfunc call;
-    uint64_t last; /* the step of the recurrences' values */
     bool recurrent;
     int tables;
-    Py_buffer raw[TABLES_MAX];
+    Py_ssize_t ends[TABLES_MAX]; /* of each table the bytes that points lie in */
     Py_ssize_t count;
     Point *points;
+} Points;
+
+typedef struct { /* what one device has of its own */
+    uint64_t key, grain;
+    int64_t shift;
+} Own;
+
+typedef struct {
+    PyObject_HEAD
+    vectorcallfunc call;
+    Points *of;
+    Own *own;
+    double *values; /* of the recurrences, at the step that was looked at last */
+    uint64_t last;
+    int tables;
+    Py_buffer *raw;
 } Step;
 
 /* ---- numbers ----------------------------------------------------------------------------------- */
@@ -68,50 +80,54 @@ static inline double modulo(double value, double by) {
     return (by < 0) != (found < 0) ? found + by : found;
 }
 
+static void begin_again(Step *self) {
+    self->last = 0;
+    for (Py_ssize_t i = 0; i < self->of->count; i++)
+        self->values[i] = self->of->points[i].first;
+}
+
 static void recur(Step *self, uint64_t k) {
-    if (k < self->last) {
-        self->last = 0;
-        for (Py_ssize_t i = 0; i < self->count; i++)
-            self->points[i].value = self->points[i].first;
-    }
+    if (k < self->last)
+        begin_again(self);
     while (self->last < k) {
         self->last++;
         uint64_t j = (self->last + 1) * STRIDE;
-        for (Py_ssize_t i = 0; i < self->count; i++) {
-            Point *p = self->points + i;
+        for (Py_ssize_t i = 0; i < self->of->count; i++) {
+            const Point *p = self->of->points + i;
+            double *value = self->values + i;
             if (p->kind == REVERSION)
-                p->value = p->value + p->duty * (p->level - p->value) + p->swing * noise(p->key, j);
+                *value = *value + p->duty * (p->level - *value) + p->swing * noise(self->own[i].key, j);
             else if (p->kind == WALK) {
-                p->value += p->swing * noise(p->key, j);
+                *value += p->swing * noise(self->own[i].key, j);
                 if (p->limit != 0.0) {
                     double low = p->level - p->limit, high = p->level + p->limit;
-                    p->value = p->value > high ? 2 * high - p->value : p->value < low ? 2 * low - p->value : p->value;
+                    *value = *value > high ? 2 * high - *value : *value < low ? 2 * low - *value : *value;
                 }
             }
         }
     }
 }
 
-/* The engineering value of a point at step k. */
-static double value_at(const Point *p, int64_t k) {
+/* The engineering value of a point at step k; ``recurred``: what a recurrence has come to. */
+static double value_at(const Point *p, const Own *own, double recurred, int64_t k) {
     double value;
     switch (p->kind) {
-    case RAMP: value = p->level + p->swing * ((double)((k + p->shift) % p->period) / (double)p->period); break;
-    case SINE: value = p->level + p->swing * sine(k + p->shift, p->period); break;
+    case RAMP: value = p->level + p->swing * ((double)((k + own->shift) % p->period) / (double)p->period); break;
+    case SINE: value = p->level + p->swing * sine(k + own->shift, p->period); break;
     case SQUARE:
-        value = (double)((k + p->shift) % p->period) < p->duty * (double)p->period ? p->level + p->swing : p->level;
+        value = (double)((k + own->shift) % p->period) < p->duty * (double)p->period ? p->level + p->swing : p->level;
         break;
     case STEP: value = k < p->period ? p->level : p->level + p->swing; break;
     case COUNTER:
         value = p->level + p->swing * (double)k;
         return p->rollover != 0.0 ? modulo(value, p->rollover) : value;
-    case WALK: case REVERSION: value = p->value; break;
+    case WALK: case REVERSION: value = recurred; break;
     default: value = p->level;
     }
     if (p->drift != 0.0)
         value = value + p->drift * (double)k;
     if (p->noise != 0.0)
-        value = value + p->noise * noise(p->grain, ((uint64_t)k + 1) * STRIDE);
+        value = value + p->noise * noise(own->grain, ((uint64_t)k + 1) * STRIDE);
     return value;
 }
 
@@ -174,6 +190,66 @@ static int size_of(int type) {
     }
 }
 
+/* ---- Points -------------------------------------------------------------------------------------- */
+static bool point_of(Points *self, PyObject *told, Point *p) {
+    long long period;
+    if (!PyTuple_Check(told)) {
+        PyErr_SetString(PyExc_TypeError, "a point is a tuple");
+        return false;
+    }
+    if (!PyArg_ParseTuple(told, "iddLddddddinCdd", &p->kind, &p->level, &p->swing, &period, &p->duty, &p->noise, &p->limit,
+                          &p->drift, &p->first, &p->rollover, &p->table, &p->position, &p->type, &p->scale, &p->offset))
+        return false;
+    p->period = period;
+    int size = size_of(p->type);
+    if (p->kind < 0 || p->kind >= KINDS || period < 1 || period > INT64_C(1) << 48 || !size || p->table < 0 ||
+        p->table >= TABLES_MAX || p->position < 0 || p->position > INT32_MAX) {
+        PyErr_SetString(PyExc_ValueError, "a point that is no plain one");
+        return false;
+    }
+    if (p->table >= self->tables)
+        self->tables = p->table + 1;
+    if (p->position + size > self->ends[p->table])
+        self->ends[p->table] = p->position + size;
+    self->recurrent |= p->kind == WALK || p->kind == REVERSION;
+    return true;
+}
+
+static PyObject *points_new(PyTypeObject *type, PyObject *given, PyObject *named) {
+    PyObject *told;
+    if (!PyArg_ParseTuple(given, "O!", &PyList_Type, &told))
+        return NULL;
+    Points *self = (Points *)type->tp_alloc(type, 0);
+    if (self == NULL)
+        return NULL;
+    self->points = PyMem_Calloc((size_t)PyList_GET_SIZE(told) + 1, sizeof *self->points);
+    if (self->points == NULL) {
+        Py_DECREF(self);
+        return PyErr_NoMemory();
+    }
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(told); i++, self->count++)
+        if (!point_of(self, PyList_GET_ITEM(told, i), self->points + i)) {
+            Py_DECREF(self);
+            return NULL;
+        }
+    return (PyObject *)self;
+}
+
+static void points_dealloc(Points *self) {
+    PyMem_Free(self->points);
+    Py_TYPE(self)->tp_free((PyObject *)self);
+}
+
+static PyTypeObject PointsType = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "twinloop.components.native.signals.Points",
+    .tp_doc = "Points that move, as all devices of a model have them.",
+    .tp_basicsize = sizeof(Points),
+    .tp_flags = Py_TPFLAGS_DEFAULT,
+    .tp_new = points_new,
+    .tp_dealloc = (destructor)points_dealloc,
+};
+
 /* ---- Step -------------------------------------------------------------------------------------- */
 static PyObject *step_call(PyObject *object, PyObject *const *given, size_t flags, PyObject *named) {
     Step *self = (Step *)object;
@@ -187,67 +263,71 @@ static PyObject *step_call(PyObject *object, PyObject *const *given, size_t flag
             PyErr_SetString(PyExc_ValueError, "steps count from 0");
         return NULL;
     }
-    if (self->recurrent)
+    if (self->values != NULL)
         recur(self, (uint64_t)k);
-    for (Py_ssize_t i = 0; i < self->count; i++) {
-        const Point *p = self->points + i;
-        show((unsigned char *)self->raw[p->table].buf + p->position, p, value_at(p, k));
+    for (Py_ssize_t i = 0; i < self->of->count; i++) {
+        const Point *p = self->of->points + i;
+        double value = value_at(p, self->own + i, self->values == NULL ? 0.0 : self->values[i], k);
+        show((unsigned char *)self->raw[p->table].buf + p->position, p, value);
     }
     Py_RETURN_NONE;
 }
 
-static bool point_of(Step *self, PyObject *told, Point *p) {
+static int own_of(PyObject *told, Own *own) {
     unsigned long long key, grain;
-    long long period, shift;
+    long long shift;
     if (!PyTuple_Check(told)) {
-        PyErr_SetString(PyExc_TypeError, "a point is a tuple");
-        return false;
+        PyErr_SetString(PyExc_TypeError, "what a device has of its own is a tuple for each point");
+        return -1;
     }
-    if (!PyArg_ParseTuple(told, "iddLddddddLKKinCdd", &p->kind, &p->level, &p->swing, &period, &p->duty, &p->noise,
-                          &p->limit, &p->drift, &p->first, &p->rollover, &shift, &key, &grain, &p->table, &p->position,
-                          &p->type, &p->scale, &p->offset))
-        return false;
-    p->period = period, p->shift = shift, p->key = key, p->grain = grain, p->value = p->first;
-    int size = size_of(p->type);
-    if (p->kind < 0 || p->kind >= KINDS || period < 1 || period > INT64_C(1) << 48 || shift < 0 || !size || p->table < 0 ||
-        p->table >= self->tables || p->position < 0 || p->position + size > self->raw[p->table].len) {
-        PyErr_SetString(PyExc_ValueError, "a point that is no plain one");
-        return false;
+    if (!PyArg_ParseTuple(told, "LKK", &shift, &key, &grain))
+        return -1;
+    if (shift < 0) {
+        PyErr_SetString(PyExc_ValueError, "a shift of less than 0 steps");
+        return -1;
     }
-    self->recurrent |= p->kind == WALK || p->kind == REVERSION;
-    return true;
+    *own = (Own){key, grain, shift};
+    return 0;
 }
 
 static PyObject *step_new(PyTypeObject *type, PyObject *given, PyObject *named) {
-    PyObject *points, *raw;
+    PyObject *points, *own, *raw;
     if (!bound) {
         PyErr_SetString(PyExc_RuntimeError, "bind comes first");
         return NULL;
     }
-    if (!PyArg_ParseTuple(given, "O!O!", &PyList_Type, &points, &PyList_Type, &raw))
+    if (!PyArg_ParseTuple(given, "O!O!O!", &PointsType, &points, &PyList_Type, &own, &PyList_Type, &raw))
         return NULL;
+    const Points *of = (Points *)points;
+    if (PyList_GET_SIZE(own) != of->count || PyList_GET_SIZE(raw) != of->tables) {
+        PyErr_SetString(PyExc_ValueError, "as many of one's own as there are points, as many tables as they lie in");
+        return NULL;
+    }
     Step *self = (Step *)type->tp_alloc(type, 0);
     if (self == NULL)
         return NULL;
     self->call = step_call;
-    if (PyList_GET_SIZE(raw) > TABLES_MAX) {
-        PyErr_SetString(PyExc_ValueError, "more tables than a device has");
-        goto failed;
-    }
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(raw); i++) {
-        if (PyObject_GetBuffer(PyList_GET_ITEM(raw, i), self->raw + i, PyBUF_WRITABLE) < 0)
-            goto failed;
-        self->tables++;
-    }
-    Py_ssize_t count = PyList_GET_SIZE(points);
-    self->points = PyMem_Calloc((size_t)count + 1, sizeof *self->points);
-    if (self->points == NULL) {
+    self->of = (Points *)Py_NewRef(points);
+    self->own = PyMem_Calloc((size_t)of->count + 1, sizeof *self->own);
+    self->raw = PyMem_Calloc((size_t)of->tables + 1, sizeof *self->raw);
+    if (self->own == NULL || self->raw == NULL || (of->recurrent && (self->values = PyMem_Calloc((size_t)of->count + 1, sizeof *self->values)) == NULL)) {
         PyErr_NoMemory();
         goto failed;
     }
-    for (Py_ssize_t i = 0; i < count; i++, self->count++)
-        if (!point_of(self, PyList_GET_ITEM(points, i), self->points + i))
+    for (int i = 0; i < of->tables; i++, self->tables++) {
+        if (PyObject_GetBuffer(PyList_GET_ITEM(raw, i), self->raw + i, PyBUF_WRITABLE) < 0)
             goto failed;
+        if (of->ends[i] > self->raw[i].len) {
+            self->tables++; /* it has to be given back */
+            PyErr_SetString(PyExc_ValueError, "a table that is shorter than its points");
+            goto failed;
+        }
+    }
+    for (Py_ssize_t i = 0; i < of->count; i++)
+        if (own_of(PyList_GET_ITEM(own, i), self->own + i) < 0)
+            goto failed;
+    if (self->values != NULL)
+        begin_again(self);
     return (PyObject *)self;
 failed:
     Py_DECREF(self);
@@ -257,7 +337,10 @@ failed:
 static void step_dealloc(Step *self) {
     for (int i = 0; i < self->tables; i++)
         PyBuffer_Release(self->raw + i);
-    PyMem_Free(self->points);
+    PyMem_Free(self->raw);
+    PyMem_Free(self->own);
+    PyMem_Free(self->values);
+    Py_XDECREF(self->of);
     Py_TYPE(self)->tp_free((PyObject *)self);
 }
 
@@ -305,7 +388,8 @@ static struct PyModuleDef definition = {
 
 PyMODINIT_FUNC PyInit_signals(void) {
     PyObject *module = PyModule_Create(&definition);
-    if (module == NULL || PyModule_AddType(module, &StepType) < 0 || PyModule_AddStringConstant(module, "STAMP", STAMP) < 0) {
+    if (module == NULL || PyModule_AddType(module, &PointsType) < 0 ||
+        PyModule_AddType(module, &StepType) < 0 || PyModule_AddStringConstant(module, "STAMP", STAMP) < 0) {
         Py_XDECREF(module);
         return NULL;
     }

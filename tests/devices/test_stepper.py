@@ -149,22 +149,35 @@ def test_a_step_in_c_refuses_what_is_none() -> None:
     assert image.value(0) == 13.0
     with pytest.raises(BufferError):
         image.raw["holding"].clear()  # type: ignore[union-attr]
-    fine = (0, 1.0, 0.0, 5, 0.5, 0.0, 0.0, 0.0, 1.0, 0.0, 0, 1, 2, 0, 0, "H", 1.0, 0.0)
-    raw = [bytearray(2)]
-    signals.Step([fine], raw)(0)
+    fine = (0, 1.0, 0.0, 5, 0.5, 0.0, 0.0, 0.0, 1.0, 0.0, 0, 0, "H", 1.0, 0.0)
+    own, raw = [(0, 1, 2)], [bytearray(2)]
+    points = signals.Points([fine])
+    signals.Step(points, own, raw)(0)
     assert raw == [b"\0\1"]
     for at, wrong_field in (
         (0, 99),
         (0, -1),
         (3, 0),
+        (10, 9),
         (10, -1),
-        (13, 1),
-        (13, -1),
-        (14, 1),
-        (14, -2),
-        (15, "x"),
+        (11, -2),
+        (11, 1 << 40),
+        (12, "x"),
     ):
         with pytest.raises(ValueError, match="no plain one"):
-            signals.Step([(*fine[:at], wrong_field, *fine[at + 1 :])], raw)
+            signals.Points([(*fine[:at], wrong_field, *fine[at + 1 :])])
     with pytest.raises(BufferError):
-        signals.Step([fine], [b"\0\0"])
+        signals.Step(points, own, [b"\0\0"])
+    for wrong_own in ([(-1, 1, 2)], [], [*own, *own]):
+        with pytest.raises(ValueError, match=r"shift|as many"):
+            signals.Step(points, wrong_own, raw)
+    for wrong_points, wrong_raw in (
+        (points, []),
+        (points, [bytearray(1)]),
+        (signals.Points([(*fine[:11], 1, *fine[12:])]), raw),
+    ):
+        with pytest.raises(ValueError, match=r"as many|shorter"):
+            signals.Step(wrong_points, own, wrong_raw)
+    for wrong in (("x",), (points, [1], raw), (None, own, raw)):  # type: ignore[assignment]
+        with pytest.raises(TypeError):
+            signals.Step(*wrong)
