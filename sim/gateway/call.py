@@ -4,7 +4,8 @@ import acts.
 Belongs here: the order of charge and effect, imports that park. Never: what a call is for (pipeline.py), what
 a board costs (budget.py). Cause before effect: a segment of guest code runs at the instant at which it gets a
 core; the core is held for the time that the segment's fuel, crossings and values cost; only then does the
-import that it led to act.
+import that it led to act. The compiled part (sim/native/calls.c) has what is called ``plain_`` here, start
+code aside.
 """
 
 from __future__ import annotations
@@ -51,8 +52,7 @@ def plain_call(
     arguments_at: Word | None = None,
 ) -> Steps:
     """Run one call of an instance (or START); returns a Fault, or None with the result in it. ``arguments``:
-    Python values, or C values at ``arguments_at``, that lower ``values``. Work is noted in ``times``. The
-    compiled part (sim/native/calls.c) has it as ``call``, for whatever isn't start code."""
+    Python values, or C values at ``arguments_at``, that lower ``values``. Work is noted in ``times``."""
     env, cores, starts = machine.env, machine.cores, export is START
     meter, imported, instance = slot.meter, slot.imports, slot.instance
     assert instance is not None

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from twinloop.sim.cloud.messages import Message
+from twinloop.sim.gateway import pipeline
 
 
 @pytest.fixture
@@ -21,4 +22,5 @@ def bodies(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         plain(self, row, mask, lane, topic, body)
 
     monkeypatch.setattr(Message, "__init__", noting)
+    monkeypatch.setattr(pipeline, "new_message", Message)
     return found
