@@ -16,10 +16,23 @@ GROWTH_BYTES = 64 << 20
 the address space that all OPC UA servers share among it, and takes up to a second"""
 
 
+class _Start:
+    """Of this process. ``waits``: no garbage is looked for until its command's modules are there."""
+
+    waits = False
+
+
+def wait_for_modules() -> None:
+    """This process is to be a command, whose modules are imported now: they live as long as it does, and to
+    look for garbage among them is a twentieth of a start."""
+    gc.disable()
+    _Start.waits = True
+
+
 def modules_are_there() -> None:
-    """A command's modules have been imported without looking for garbage (``cli/start.py``): they live as
-    long as the process, and to look through them is a twentieth of a start."""
-    if not gc.isenabled():
+    """They are. A process that has its own reasons not to look for garbage is left alone."""
+    if _Start.waits:
+        _Start.waits = False
         gc.freeze()
         gc.enable()
 

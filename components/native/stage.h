@@ -62,6 +62,10 @@ static PyObject *stage_set_link(StageWords *self, PyObject *const *given, Py_ssi
         return NULL;
     }
     float as_f32 = (float)used;
+    if (as_f32 - as_f32 != 0 && used - used == 0) { /* infinite now */
+        PyErr_SetString(PyExc_OverflowError, "a share that is too large for 32 bits");
+        return NULL;
+    }
     unsigned long long entry = 8 * ENTRY_WORDS;
     *(uint8_t *)(uintptr_t)self->link_at = (uint8_t)up;
     put_word(self->link_at + entry, since);

@@ -12,14 +12,16 @@
 
 enum { REQUEST_BYTES = 12, HEADER_BYTES = 7, COUNT_MAX = 125 };
 
-static struct {
+typedef struct {
     PyTypeObject *server, *device, *image, *layout;
     Py_ssize_t buffer, plain, device_at, faults, unit_id, witnesses; /* of a server */
     Py_ssize_t image_at, move, step, step_ns;                        /* of its device */
     Py_ssize_t layout_at, overlays, raw;                             /* of its image */
     Py_ssize_t first, length, unreadable;                            /* of how that lies */
     PyObject *holding, *input;
-} of;
+} Places;
+
+static Places of; /* told by bind_server */
 
 static PyObject *field(PyObject *one, Py_ssize_t offset) { return *(PyObject **)((char *)one + offset); }
 
@@ -166,19 +168,19 @@ PyObject *bind_server(PyObject *module, PyObject *given) {
     if (!PyArg_ParseTuple(given, "O!O!O!O!OO", &PyType_Type, &server, &PyType_Type, &device, &PyType_Type, &image, &PyType_Type,
                           &layout, &holding, &input))
         return NULL;
+    Places found = {(PyTypeObject *)server, (PyTypeObject *)device, (PyTypeObject *)image, (PyTypeObject *)layout, .holding = holding, .input = input};
     const struct { PyObject *type; const char *name; Py_ssize_t *to; } slots[] = {
-        {server, "_buffer", &of.buffer}, {server, "_plain", &of.plain}, {server, "device", &of.device_at},
-        {server, "faults", &of.faults}, {server, "unit_id", &of.unit_id}, {server, "witnesses", &of.witnesses},
-        {device, "image", &of.image_at}, {device, "_move", &of.move}, {device, "_step", &of.step},
-        {device, "_step_ns", &of.step_ns}, {image, "layout", &of.layout_at}, {image, "overlays", &of.overlays},
-        {image, "raw", &of.raw}, {layout, "first", &of.first}, {layout, "length", &of.length},
-        {layout, "unreadable", &of.unreadable},
+        {server, "_buffer", &found.buffer}, {server, "_plain", &found.plain}, {server, "device", &found.device_at},
+        {server, "faults", &found.faults}, {server, "unit_id", &found.unit_id}, {server, "witnesses", &found.witnesses},
+        {device, "image", &found.image_at}, {device, "_move", &found.move}, {device, "_step", &found.step},
+        {device, "_step_ns", &found.step_ns}, {image, "layout", &found.layout_at}, {image, "overlays", &found.overlays},
+        {image, "raw", &found.raw}, {layout, "first", &found.first}, {layout, "length", &found.length},
+        {layout, "unreadable", &found.unreadable},
     };
     for (size_t i = 0; i < sizeof slots / sizeof *slots; i++)
         if (!offset_of(slots[i].type, slots[i].name, slots[i].to))
             return NULL;
-    Py_INCREF(given); /* for good, once a process: it holds them all */
-    of.server = (PyTypeObject *)server, of.device = (PyTypeObject *)device, of.image = (PyTypeObject *)image;
-    of.layout = (PyTypeObject *)layout, of.holding = holding, of.input = input;
+    Py_INCREF(given); /* for good, once for each time that it is told: it holds them all */
+    of = found;
     Py_RETURN_NONE;
 }

@@ -55,7 +55,9 @@ def script() -> None:
     # threads for large matrices, which nothing here has: to start them takes longer than all of NumPy's code
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     sys.stdout, sys.stderr = _Patient(sys.stdout), _Patient(sys.stderr)
-    gc.disable()  # until its modules are there: collector.py
+    from twinloop.scenarios import collector
+
+    collector.wait_for_modules()
     from twinloop.scenarios.cli.main import main
 
     signal.signal(signal.SIGINT, signal.default_int_handler)

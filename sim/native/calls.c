@@ -587,6 +587,10 @@ static PySendResult goes(Call *self, PyObject *value, bool inner_ended, PyObject
 
 static PySendResult call_send(Call *self, PyObject *value, PyObject **out) {
     *out = NULL;
+    if (self->at == BEGINS && value != Py_None) {
+        PyErr_SetString(PyExc_TypeError, "can't send non-None value to steps that haven't begun");
+        return PYGEN_ERROR;
+    }
     if (!enters(self))
         return PYGEN_ERROR;
     PySendResult how = goes(self, value, false, out);
@@ -640,8 +644,9 @@ static PyObject *thrown(Call *self, PyObject *given, PyObject *type, PyObject *v
     if (inner == NULL) {
         PyErr_SetObject(PyExceptionInstance_Check(type) ? (PyObject *)Py_TYPE(type) : type,
                         PyExceptionInstance_Check(type) ? type : value);
+        bool was_over = self->at == OVER;
         is_over(self);
-        if (PyErr_ExceptionMatches(PyExc_StopIteration))
+        if (!was_over && PyErr_ExceptionMatches(PyExc_StopIteration))
             no_end();
         return NULL;
     }
@@ -673,7 +678,13 @@ static PyObject *thrown(Call *self, PyObject *given, PyObject *type, PyObject *v
 
 static PyObject *call_throw(Call *self, PyObject *given) {
     PyObject *type, *value = Py_None, *trace = Py_None;
-    if (!PyArg_UnpackTuple(given, "throw", 1, 3, &type, &value, &trace) || !enters(self))
+    if (!PyArg_UnpackTuple(given, "throw", 1, 3, &type, &value, &trace))
+        return NULL;
+    if (!PyExceptionClass_Check(type) && !PyExceptionInstance_Check(type)) {
+        PyErr_Format(PyExc_TypeError, "exceptions must be classes or instances deriving from BaseException, not %R", Py_TYPE(type));
+        return NULL;
+    }
+    if (!enters(self))
         return NULL;
     PyObject *found = thrown(self, given, type, value);
     self->running = 0;

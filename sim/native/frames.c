@@ -36,8 +36,9 @@ static PyObject *cut_frame(PyObject *module, PyObject *const *given, Py_ssize_t 
     }
     if (PyBytes_CheckExact(given[0]) && is_length_of_two(given[1], &field)) {
         long long offset = quick_int(PyTuple_GET_ITEM(field, 0)), size = quick_int(PyTuple_GET_ITEM(field, 1));
-        long long adjust = quick_int(PyTuple_GET_ITEM(field, 3)), end = offset + size, come = PyBytes_GET_SIZE(given[0]);
-        if (size == 2 && offset >= 0 && come >= end && adjust < INT32_MAX && adjust > INT32_MIN) {
+        long long adjust = quick_int(PyTuple_GET_ITEM(field, 3)), come = PyBytes_GET_SIZE(given[0]);
+        if (!PyErr_Occurred() && size == 2 && offset >= 0 && offset <= come - 2 && adjust < INT32_MAX && adjust > INT32_MIN) {
+            long long end = offset + 2;
             const unsigned char *bytes = (const unsigned char *)PyBytes_AS_STRING(given[0]);
             long long length = end + (bytes[offset] << 8 | bytes[offset + 1]) + adjust;
             bool too_long = length > told.frame_max || length < end;
