@@ -172,20 +172,22 @@ def test_words_in_c_are_written_the_same(
     compiled = compiled_part().crossing
     compiled.bind_stage(StageWords.set_batch)
     written = []
-    for words in (StageWords(), type("Words", (compiled.StageWords,), {})()):
-        place = (c_uint64 * 64)()
-        words._fields_at, words._sequence_at = addressof(place), addressof(place) + 16
-        words._link_at = addressof(place) + 24
-        rare = (knows_integers and not lists[6]) or (not knows_integers and lists[5])
-        if rare:
-            compiled.bind_stage(lambda *asked: asked[1:])
-            asked = (sequence, lists, knows_integers)
-            assert type(words) is StageWords or words.set_batch(*asked) == asked
-        else:
-            assert words.set_batch(sequence, lists, knows_integers) == 0
-        words.set_link(*link)
-        written.append(bytes(place))
-    compiled.bind_stage(StageWords.set_batch)
+    try:
+        for words in (StageWords(), type("Words", (compiled.StageWords,), {})()):
+            place = (c_uint64 * 64)()
+            words._fields_at, words._sequence_at = addressof(place), addressof(place) + 16
+            words._link_at = addressof(place) + 24
+            rare = (knows_integers and not lists[6]) or (not knows_integers and lists[5])
+            if rare:
+                compiled.bind_stage(lambda *asked: asked[1:])
+                asked = (sequence, lists, knows_integers)
+                assert type(words) is StageWords or words.set_batch(*asked) == asked
+            else:
+                assert words.set_batch(sequence, lists, knows_integers) == 0
+            words.set_link(*link)
+            written.append(bytes(place))
+    finally:
+        compiled.bind_stage(StageWords.set_batch)
     assert written[0] == written[1]
     assert any(written[0]) or not (sequence or any(lists) or any(link))
 
@@ -195,12 +197,18 @@ def test_words_in_c_refuse_what_are_none() -> None:
     words, place = compiled_part().crossing.StageWords(), (c_uint64 * 64)()
     with pytest.raises(RuntimeError, match="where"):
         words.set_batch(1, (0,) * 7, False)
-    words._fields_at = words._sequence_at = addressof(place)
+    with pytest.raises(RuntimeError, match="where"):
+        words.set_link(True, 0, 0, 0, 0.0)
+    words._fields_at = words._sequence_at = words._link_at = addressof(place)
     for wrong in ((), (1, (1,), True), (-1, (0,) * 7, False), ("k", (0,) * 7, False)):
         with pytest.raises((TypeError, OverflowError)):
             words.set_batch(*wrong)
-    for wrong in ((), (True, -1, 0, 0, 0.0), (True, 0, 1.5, 0, 0.0), (True, 0, 0, 0, "full")):
+    for wrong in (
+        (),
+        (True, -1, 0, 0, 0.0),
+        (True, 0, 1.5, 0, 0.0),
+        (True, 0, 0, 0, "full"),
+        (True, 0, 0, 0, 1e300),
+    ):
         with pytest.raises((TypeError, OverflowError)):
             words.set_link(*wrong)
-    with pytest.raises(RuntimeError, match="where"):
-        words.set_link(True, 0, 0, 0, 0.0)

@@ -14,6 +14,7 @@ from tests.components.ways import compiled_part
 from twinloop.devices.modbus.answers import COMPILED
 from twinloop.devices.modbus.server import ModbusServer
 from twinloop.devices.model.device import Device, DeviceModel
+from twinloop.devices.model.fleet import Pass
 from twinloop.devices.model.misbehaviour import Misbehaviour
 from twinloop.devices.model.overlay import ValueFault
 from twinloop.devices.model.points import Point
@@ -54,16 +55,25 @@ class Mannered(ModbusServer):
 
     __slots__ = ()
 
+    def beside(self, unit_id: int | None = None) -> Mannered:
+        return Mannered(self.device, self, unit_id)
+
 
 class Served:
     """A device, its server, and what its witness was told."""
 
     def __init__(self, kind: str, witnessed: bool) -> None:
         self.device = Device(model(kind), "m/1", 5, 77)
+        if kind == "fleet":  # whose registers lie in memory that is all of theirs
+            together = Pass(self.device.model, [77, 78])
+            self.device = Device(
+                self.device.model, "m/1", 5, 77, image=together.images[0], move=together.move
+            )
+            assert isinstance(self.device.image.raw["holding"], memoryview)
         self.server = (Mannered if kind == "mannered" else ModbusServer)(self.device)
         self.told: list[object] = []
         if witnessed:
-            self.server.witnesses = (self.told.append,)
+            self.server.witnesses = (self.told.append, lambda told: self.told.append(("again", told)))
         self.over: list[Any] = []
 
     def do(self, what: str, *rest: Any) -> object:
@@ -75,6 +85,9 @@ class Served:
             self.over.append(self.server.misbehave(Misbehaviour(rest[0], 3, 1, 0.5)))
         elif what == "over" and self.over:
             self.over.pop()()
+        elif what == "beside":
+            told, self.server = self.server.witnesses, self.server.beside()
+            self.server.witnesses = told
         elif what == "reset":
             self.server.reset()
         return None
@@ -97,29 +110,49 @@ def read(code: int, start: int, count: int, unit: int = 5, transaction: int = 1)
     )
 
 
-instants = st.sampled_from((-S, 0, 1, S, 3 * S, 3 * S + 1, 2 * S, 1 << 40, 1 << 70))
+instants = st.sampled_from((S, 3 * S, 3 * S + 1, 2 * S, 5 * S, 0, 1, -S, -3 * S - 1, 1 << 40, 1 << 70))
+usual = st.builds(
+    read,
+    st.sampled_from((3, 4)),
+    st.sampled_from((100, 101, 102, 110, 0, 1)),
+    st.integers(1, 12),
+    transaction=st.integers(0, 65535),
+)
 reads = st.builds(
     read,
-    st.sampled_from((3, 3, 3, 4, 4, 1, 6, 0x83)),
-    st.sampled_from((100, 100, 101, 110, 99, 120, 121, 0, 1, 3, 65535)),
+    st.sampled_from((3, 4, 1, 6, 0x83)),
+    st.sampled_from((100, 101, 110, 99, 120, 121, 0, 1, 3, 65535)),
     st.sampled_from((1, 2, 3, 11, 20, 21, 22, 0, 125, 126, 65535)),
-    st.sampled_from((5, 5, 5, 5, 1)),
+    st.sampled_from((5, 1)),
     st.integers(0, 65535),
 )
-pieces = st.one_of(
-    reads, reads, reads,
-    reads.map(lambda one: one[:7]), reads.map(lambda one: one[7:]), st.tuples(reads, reads).map(b"".join),
-    reads.map(lambda one: one[:2] + b"\0\1" + one[4:]), st.binary(max_size=14),
+others = st.one_of(
+    reads,
+    reads.map(lambda one: one[:7]),
+    reads.map(lambda one: one[7:]),
+    st.tuples(reads, reads).map(b"".join),
+    reads.map(lambda one: one[:2] + b"\0\1" + one[4:]),
+    st.binary(max_size=14),
     st.just(bytes.fromhex("000100000006") + bytes((5, 6, 0, 110, 1, 2))),
-)  # fmt: skip
-deeds = st.one_of(
-    *[st.tuples(st.just("ask"), pieces, instants)] * 8,
+)
+troubles = st.one_of(
     st.tuples(st.just("lie"), st.sampled_from((0, 1, 3)), instants),
     st.tuples(st.just("fault"), st.sampled_from(("slow", "exception", "wrong-unit", "silent"))),
     st.tuples(st.just("over")),
     st.tuples(st.just("reset")),
+    st.tuples(st.just("beside")),
 )
-KINDS = "plain", "plain", "plain", "holes", "reads few", "mannered"
+ONE_OF_TEN: tuple[Any, ...] = (*("usual",) * 6, "other", "other", "trouble", "over")
+deeds = st.sampled_from(ONE_OF_TEN).flatmap(
+    lambda what: {
+        "usual": st.tuples(st.just("ask"), usual, instants),
+        "other": st.tuples(st.just("ask"), others, instants),
+        "trouble": troubles,
+        "over": st.just(("over",)),
+    }[what]
+)
+KINDS = "plain", "fleet", "plain too", "holes", "reads few", "mannered"
+"""the first three are the compiled part's"""
 
 
 def taken_both_ways(kind: str, witnessed: bool, history: list[tuple[Any, ...]]) -> tuple[list[object], int]:
@@ -147,12 +180,44 @@ def taken_both_ways(kind: str, witnessed: bool, history: list[tuple[Any, ...]]) 
     return said, by_c
 
 
-@given(st.sampled_from(KINDS), st.booleans(), st.lists(deeds, max_size=12))
-@settings(max_examples=300)
-def test_whatever_comes_is_answered_the_same(
-    kind: str, witnessed: bool, history: list[tuple[Any, ...]]
-) -> None:
-    taken_both_ways(kind, witnessed, history)
+def test_whatever_comes_is_answered_the_same() -> None:
+    answered = dict.fromkeys(KINDS, 0)
+
+    @given(st.sampled_from(KINDS), st.booleans(), st.lists(deeds, min_size=1, max_size=12))
+    @settings(max_examples=300)
+    def comes(kind: str, witnessed: bool, history: list[tuple[Any, ...]]) -> None:
+        answered[kind] += taken_both_ways(kind, witnessed, history)[1]
+
+    comes()
+    assert sum(answered[kind] for kind in KINDS[:3]) > 50, "the compiled part was asked, and has answered"
+    assert [answered[kind] for kind in KINDS[3:]] == [0, 0, 0]
+
+
+MOVING = [("ask", read(3, 100, 3), k * S // 2) for k in (4, 5, 5, 9, 2, -9, 0)]
+
+
+@pytest.mark.parametrize("kind", KINDS[:3])
+def test_registers_that_move_are_answered_in_c(kind: str) -> None:
+    """At each instant, forwards and backwards, after a lie and a fault that are over, to witnesses, too."""
+    said, by_c = taken_both_ways(kind, True, MOVING)
+    assert by_c == len(MOVING)
+    assert len({str(one) for one in said}) > 3
+    over = [("lie", 0, S), ("ask", read(3, 100, 3), 2 * S), ("over",), ("fault", "slow"), ("over",), *MOVING]
+    assert taken_both_ways(kind, True, over)[1] == len(MOVING)
+    assert taken_both_ways(kind, False, [("beside",), *MOVING, ("beside",), *MOVING])[1] == 2 * len(MOVING)
+
+
+def test_witnesses_may_come_and_go_while_they_are_told() -> None:
+    served = Served("plain", False)
+
+    def goes(told: object) -> None:
+        served.server.witnesses = ()
+        served.told.append(told)
+
+    served.server.witnesses = (goes, served.told.append)
+    compiled: Any = COMPILED.read
+    assert compiled(served.server, read(3, 110, 1), S) is not None
+    assert len(served.told) == 2
 
 
 def test_a_plain_read_is_answered_in_c_and_no_other() -> None:

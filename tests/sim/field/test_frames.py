@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.components.ways import compiled_part
@@ -43,6 +44,52 @@ def engine() -> Any:
 @given(st.binary(max_size=24), framings)
 def test_a_frame_is_cut_the_same(buffer: bytes, framed: Any) -> None:
     assert engine().cut_frame(buffer, framed) == framing.plain_cut_frame(buffer, framed)
+
+
+@st.composite
+def fields_and_frames(draw: st.DrawFn) -> tuple[bytes, Any]:
+    """A length of two bytes that says something near what has come."""
+    offset, adjust = draw(st.integers(0, 4)), draw(st.integers(-6, 6))
+    length = draw(st.integers(0, 12))
+    big_endian = draw(st.sampled_from((True, True, False)))
+    order: Any = "big" if big_endian else "little"
+    buffer = draw(st.binary(min_size=offset, max_size=offset)) + length.to_bytes(2, order)
+    return buffer + draw(st.binary(max_size=16)), ("length-field", LengthField(offset, 2, big_endian, adjust))
+
+
+def test_lengths_of_two_bytes_are_cut_the_same() -> None:
+    ends: Counter[str] = Counter()
+
+    @given(fields_and_frames())
+    @settings(max_examples=300)
+    def cut(both: tuple[bytes, Any]) -> None:
+        found = engine().cut_frame(*both)
+        assert found == framing.plain_cut_frame(*both)
+        ends["too long" if found[1] else "not yet" if found[0] is None else "cut"] += 1
+
+    cut()
+    assert min(ends["too long"], ends["not yet"], ends["cut"]) > 10
+
+
+@pytest.mark.parametrize("adjust", [1 << 70, -(1 << 70), (1 << 63) - 1, -(1 << 31), (1 << 31) - 1, -2])
+@pytest.mark.parametrize("offset", [0, 1, 3, 4, (1 << 63) - 1, 1 << 70, -1])
+@pytest.mark.parametrize("length", [0, 1, 5])
+def test_ints_that_no_field_has_are_python_s(offset: int, adjust: int, length: int) -> None:
+    buffer = length.to_bytes(2, "big") * 2 + b"x"
+    given_: Any = (buffer, ("length-field", LengthField(offset, 2, True, adjust)))
+    said = []
+    for cut in (framing.plain_cut_frame, engine().cut_frame):
+        try:
+            said.append(str(cut(*given_)))
+        except (IndexError, OverflowError) as error:
+            said.append(type(error).__name__)
+    assert said[0] == said[1]
+
+
+@pytest.mark.parametrize("remaining", [127, 128, 16_383, 16_384, 2_097_151, 2_097_152])
+def test_a_message_s_size_is_the_same_where_its_length_grows(remaining: int) -> None:
+    given_: Any = Row(0, 0, 0, 1, 1), 1, 1, b"topic", bytes(remaining - 4 - 5)
+    assert engine().message(*given_).size_bytes == Message(*given_).size_bytes
 
 
 @pytest.mark.parametrize("come", [0, 5, 6, 7, 8, 9, 12, 70_000])

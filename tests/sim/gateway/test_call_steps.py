@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import astuple, dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -180,6 +180,8 @@ class Scene:
                     yield 8
                 except KeyError:
                     self.seen.append("it was thrown into")
+                    if self.plot.has_port:
+                        return "it gave in"
             yield 7
             if what == "ends":
                 raise GuestEnded("quota", "it was ended")
@@ -436,3 +438,64 @@ def test_a_meter_that_fails_leaves_what_was_crossed() -> None:
         )
         assert scene.seen[-1] == ("raised", "3")
         assert (scene.imports.crossings, scene.imports.bytes_carried) == (3, 40)
+
+
+def test_a_task_that_gives_in_ends_with_what_it_has() -> None:
+    ends = []
+    for call in (calls.plain_call, compiled_part().engine.call):
+        segments = [Segment(0, 0, 0, False, Request("wasi#task", ["takes it"]), None)]
+        scene = Scene(
+            Plot(segments, 1, True, False, None, MS, [0] * 5, [(True, b"")] * 5, 99, 2, "throw", None)
+        )
+        scene.take(
+            call(scene.machine, scene.slot, "read", (), 0, scene.times, DRIVER, scene.port, False, None)
+        )
+        assert any(
+            one[:1] == ("answer",) and "it gave in" in str(one)
+            for one in map(tuple, filter(is_tuple, scene.seen))
+        )
+        ends.append(scene.books())
+    assert ends[0] == ends[1]
+
+
+def is_tuple(one: object) -> bool:
+    return isinstance(one, tuple)
+
+
+@pytest.mark.parametrize("count", [7, 8, 9, 10])
+def test_arguments_that_are_left_out(count: int) -> None:
+    lists = (3, 0, 0, 0, 0, 1, 9)
+    ends = []
+    for call in (calls.plain_call, compiled_part().engine.call):
+        scene = Scene(Plot([], 1, True, False, None, MS, [0] * 5, [(True, b"")] * 5, 99, 99, "close", lists))
+        arguments = (scene.machine, scene.slot, "read", (), 0, scene.times, DRIVER, scene.port, True, 77)
+        scene.take(call(*arguments[:count]))
+        assert (scene.times.lists == lists) == (count > 8)
+        assert (scene.seen[0][-1] == 77) == (count > 9)  # type: ignore[index]
+        ends.append(scene.books())
+    assert ends[0] == ends[1]
+
+
+def test_start_code_is_python_s() -> None:
+    scene = Scene(Plot([], 1, True, False, None, MS, [0] * 5, [(True, b"")] * 5, 99, 99, "close", None))
+    steps = compiled_part().engine.call(scene.machine, scene.slot, calls.START, (), 0, scene.times, DRIVER)
+    assert isinstance(steps, Generator)
+    assert steps.gi_code is calls.plain_call.__code__  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("way", ["plain_call", "call"])
+def test_what_can_t_be_done_with_steps(way: str) -> None:
+    call: Any = calls.plain_call if way == "plain_call" else compiled_part().engine.call
+    scene = Scene(Plot([], 1, True, False, None, MS, [0] * 5, [(True, b"")] * 5, 99, 99, "close", None))
+    arguments = (scene.machine, scene.slot, "read", (), 0, scene.times, DRIVER)
+    steps = call(*arguments)
+    with pytest.raises(TypeError, match="non-None value"):
+        steps.send(5)
+    with pytest.raises(TypeError, match="must be classes or instances"):
+        steps.throw(5)
+    assert isinstance(next(steps), int)
+    steps.close()
+    with pytest.raises(StopIteration):
+        steps.throw(StopIteration(4))
+    with pytest.raises(KeyError):
+        steps.throw(KeyError)
