@@ -184,12 +184,12 @@ def test_whatever_comes_is_answered_the_same() -> None:
     answered = dict.fromkeys(KINDS, 0)
 
     @given(st.sampled_from(KINDS), st.booleans(), st.lists(deeds, min_size=1, max_size=12))
-    @settings(max_examples=300)
+    @settings(max_examples=100)
     def comes(kind: str, witnessed: bool, history: list[tuple[Any, ...]]) -> None:
         answered[kind] += taken_both_ways(kind, witnessed, history)[1]
 
     comes()
-    assert sum(answered[kind] for kind in KINDS[:3]) > 50, "the compiled part was asked, and has answered"
+    assert sum(answered[kind] for kind in KINDS[:3]) > 25, "the compiled part was asked, and has answered"
     assert [answered[kind] for kind in KINDS[3:]] == [0, 0, 0]
 
 

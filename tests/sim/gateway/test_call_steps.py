@@ -267,7 +267,7 @@ plots = st.builds(
 
 
 @given(plots, st.booleans())
-@settings(max_examples=400)
+@settings(max_examples=200)
 def test_a_call_in_c_takes_the_same_steps(plot: Plot, returns_batch: bool) -> None:
     scenes = Scene(plot), Scene(plot)
     for scene, call in zip(scenes, (calls.plain_call, compiled_part().engine.call), strict=True):
