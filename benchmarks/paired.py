@@ -32,7 +32,7 @@ BOUNDS = {
     "modbus-5000": ("a Modbus poll of 10 points, 5 000 devices", 0.5, 1.06),
     "opcua": ("an OPC UA poll of 10 nodes", 0.7, 1.06),
     "mqtt": ("an MQTT message of 10 points", 0.7, 1.06),
-    "request": ("a Modbus request at a server", 1.03, 1.03),
+    "request": ("a Modbus request at a server", 0.5, 1.03),
 }
 """kind of ``benchmarks.once`` -> its words, the most that it may cost in times of what it cost then with the
 compiled part, and without it. Polls of every protocol carry quality and truth since; a server's answer
