@@ -7,6 +7,7 @@ Belongs here: the console script. Never: a command (main.py).
 from __future__ import annotations
 
 import gc
+import io
 import os
 import signal
 import sys
@@ -54,6 +55,9 @@ def script() -> None:
     signal.signal(signal.SIGINT, _leave)
     # threads for large matrices, which nothing here has: to start them takes longer than all of NumPy's code
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # a terminal or a file may have no sign for what a report says: then its number stands there
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     sys.stdout, sys.stderr = _Patient(sys.stdout), _Patient(sys.stderr)
     from twinloop.scenarios import collector
 

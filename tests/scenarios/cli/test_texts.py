@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -79,3 +82,20 @@ def test_what_no_expectation_speaks_of_is_counted_in_words() -> None:
         unspoken_text({"missed": 1, "lost": 1, "upgrades_failed": 2})
         == "1 missed and 1 lost samples, 2 failed upgrades"
     )
+
+
+def test_a_terminal_without_a_sign_for_it_gets_its_number(tmp_path: Path) -> None:
+    """A report's tick and middle dot, where only ASCII can be written."""
+    file = tmp_path / "x.yaml"
+    file.write_text(TINY)
+    done = subprocess.run(
+        [sys.executable, "-c", "from twinloop.scenarios.cli.start import script; script()", "run", str(file)],
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\\u2713  count(samples.lost) == 0" in done.stdout
+    assert " due \\xb7 150 delivered" in done.stdout
+    assert done.stdout.isascii()
