@@ -56,7 +56,7 @@ def script() -> None:
     # threads for large matrices, which nothing here has: to start them takes longer than all of NumPy's code
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # a terminal or a file may have no sign for what a report says: then its number stands there
-    if isinstance(sys.stdout, io.TextIOWrapper):
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.encoding.lower() != "utf-8":
         sys.stdout.reconfigure(errors="backslashreplace")
     sys.stdout, sys.stderr = _Patient(sys.stdout), _Patient(sys.stderr)
     from twinloop.scenarios import collector
