@@ -147,4 +147,8 @@ def told(error: BaseException) -> str:
 
 def _is_of_a_file(name: str) -> bool:
     """Neither the importer's own frames nor this file's: the author looks for his."""
-    return not name.startswith("<") and name != __file__ and "importlib" not in Path(name).parts
+    parts = Path(name).parts
+    importer = (
+        "importlib" in parts or "importlib_metadata" in parts
+    )  # some package may have brought the latter
+    return not name.startswith("<") and name != __file__ and not importer

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.scenarios.cli.test_cli import TINY
+from twinloop.devices.catalogue.packages import told
 from twinloop.scenarios.cli.main import main
 from twinloop.scenarios.file.recordings import model_named
 from twinloop.scenarios.text.errors import ScenarioError
@@ -166,3 +167,14 @@ def test_the_help_lists_commands_of_other_rooms_and_packages(
     rows = {" ".join(line.split()) for line in capsys.readouterr().out.splitlines()}
     assert "tui See the plant, hold the clock, cause the trouble." in rows
     assert "points Of the package acme 1.2." in rows
+
+
+@pytest.mark.parametrize("folder", ["importlib", "importlib/metadata", "importlib_metadata", "acme"])
+def test_an_importer_s_own_frames_are_nobody_s_mistake(folder: str) -> None:
+    """Where another package has brought ``importlib_metadata``, its entry points are found by that."""
+    raised = compile("raise ImportError('nothing there')", f"/somewhere/{folder}/__init__.py", "exec")
+    with pytest.raises(ImportError) as caught:
+        exec(raised, {})  # one line of this test
+    where = " (__init__.py:1)" if folder == "acme" else ""
+    here = caught.value.with_traceback(caught.tb.tb_next)
+    assert told(here) == f"ImportError: nothing there{where}"
