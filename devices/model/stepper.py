@@ -100,17 +100,17 @@ def _in_c(points: tuple[Point, ...]) -> bool:
 def _compiled_step(points: tuple[Point, ...], image: RegisterImage, key: int) -> Callable[[int], None]:
     """The same as the compiled module has it: it is told of points in the order in which they are written."""
     signals = TAKEN.signals
-    moving, tables, told = _told(signals, points, tuple(image.first.items()))
+    moving, tables, alike = _alike(signals, points, tuple(image.first.items()))
     own = []
     for i in moving:
         mine = mixed(key, i)
         own.append((points[i].signal.shift(mine), mine, mixed(mine, -2)))
-    moved: Callable[[int], None] = signals.Step(told, own, [image.raw[table] for table in tables])
+    moved: Callable[[int], None] = signals.Step(alike, own, [image.raw[table] for table in tables])
     return moved
 
 
 @cache
-def _told(
+def _alike(
     signals: Any, points: tuple[Point, ...], first: tuple[tuple[str, int], ...]
 ) -> tuple[list[int], list[str], Any]:
     """Which points move, in which tables, and what the compiled module was told of them, once for all devices

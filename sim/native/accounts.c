@@ -2,7 +2,8 @@
  * plain rows.
  *
  * Belongs here: what sim/machine/budget.py (Charges) and sim/accounts/rows.py (Rows) keep in Python, by the same names
- * (tests/sim/native compares them). Never: prices, rows. Sums are of 64 bits; what doesn't fit is an OverflowError. */
+ * (tests/sim/machine/test_meter.py and tests/sim/accounts/test_rows.py compare them). Never: prices, shares of rows. Sums
+ * are of 64 bits; what doesn't fit is an OverflowError. */
 #include "engine.h"
 
 enum { PS_PER_NS = 1000 };

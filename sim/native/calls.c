@@ -1,7 +1,7 @@
 /* Calls of components, segment by segment: the core, the guest, what it costs, and only then what its import does.
  *
- * Belongs here: call, call_at_once and at_once_over as sim/gateway/call.py has them (tests/sim/gateway/test_call.py runs
- * both). Never: what is rare (waiting for a core, an import other than transact, a call that has taken too long): that is
+ * Belongs here: call, call_at_once and at_once_over as sim/gateway/call.py has them (tests/sim/gateway/test_call_steps.py
+ * runs both). Never: what is rare (waiting for a core, an import other than transact, a call that has taken too long): that is
  * call.py's, and told to bind_calls. Start code has no steps here. */
 #include "engine.h"
 
@@ -722,7 +722,7 @@ static PyObject *bind_calls(PyObject *module, PyObject *given) {
                           &PyType_Type, &times, &PyType_Type, &instance, &PyType_Type, &meter, &batch_in, &limit_batch, &fuel_or_deadline, &handed_over,
                           &answered, &too_late, &waited, &limit_fuel, &start, &plain_call, &bus, &constant_values, &reading_values, &looked_at))
         return NULL;
-    const struct { PyObject *type, *name; Slot *to; } slots[] = {
+    const Wanted slots[] = {
         {slot, names.meter, &of.meter}, {slot, names.imports, &of.imports}, {slot, names.instance, &of.instance},
         {slot, names.fuel_limit, &of.fuel_limit}, {slot, names.fuel_limit_ns, &of.fuel_limit_ns},
         {slot, names.deadline_ns, &of.deadline_ns}, {slot, names.serving, &of.serving},
@@ -731,12 +731,9 @@ static PyObject *bind_calls(PyObject *module, PyObject *given) {
         {imports, names.crossings, &of.crossings}, {imports, names.bytes_carried, &of.bytes_carried},
         {imports, names.logged, &of.logged}, {cores, names.busy_ns, &of.busy_ns}, {cores, names.free, &of.free},
         {cores, names.waiters, &of.waiters}, {times, names.lists, &of.lists}, {times, names.spent_ns, &of.spent_ns},
+        {instance, names.fault, &of.fault}, {instance, names.request, &of.request}, {instance, names.closed, &of.closed},
     };
-    for (size_t i = 0; i < sizeof slots / sizeof *slots; i++)
-        if (!slot_of(slots[i].type, slots[i].name, slots[i].to))
-            return NULL;
-    if (!slot_of(instance, names.fault, &of.fault) || !slot_of(instance, names.request, &of.request) ||
-        !slot_of(instance, names.closed, &of.closed))
+    if (!slots_of(slots, sizeof slots / sizeof *slots))
         return NULL;
     Py_INCREF(given); /* for good, once a process: it holds them all */
     meters_are((PyTypeObject *)meter);
@@ -757,7 +754,7 @@ static PyMethodDef functions[] = {
 };
 
 int calls_part(PyObject *module) {
-    const struct { PyObject **to; const char *name; } texts[] = {
+    const Word words[] = {
         {&names.machine, "machine"}, {&names.meter, "meter"}, {&names.imports, "imports"}, {&names.instance, "instance"},
         {&names.fuel_limit, "fuel_limit"}, {&names.fuel_limit_ns, "fuel_limit_ns"}, {&names.deadline_ns, "deadline_ns"},
         {&names.segment_start_ns, "segment_start_ns"}, {&names.left_ns, "left_ns"}, {&names.crossings, "crossings"},
@@ -769,8 +766,7 @@ int calls_part(PyObject *module) {
         {&names.throw, "throw"}, {&names.result_at, "result_at"}, {&names.serving, "serving"}, {&names.state, "state"},
         {&names.linked, "linked"}, {&names.parks, "parks"}, {&names.ready, "ready"},
     };
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
-        if ((*texts[i].to = PyUnicode_InternFromString(texts[i].name)) == NULL)
-            return -1;
+    if (!intern(words, sizeof words / sizeof *words))
+        return -1;
     return PyType_Ready(&CallType) < 0 ? -1 : PyModule_AddFunctions(module, functions);
 }

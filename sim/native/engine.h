@@ -89,6 +89,15 @@ static inline long long quick_int(PyObject *number) {
     return PyLong_AsLongLong(number);
 }
 
+/* Names that a part looks up, made once; false with an exception set. */
+typedef struct { PyObject **to; const char *text; } Word;
+static inline bool intern(const Word *all, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if ((*all[i].to = PyUnicode_InternFromString(all[i].text)) == NULL)
+            return false;
+    return true;
+}
+
 /* ---- slots of Python's classes, read where they lie ---------------------------------------------- */
 typedef struct { PyTypeObject *type; Py_ssize_t offset; char is_truth; } Slot;
 
@@ -105,6 +114,15 @@ static inline bool slot_of(PyObject *type, PyObject *name, Slot *out) {
         PyErr_Format(PyExc_TypeError, "%R of %R is no slot", name, type);
     Py_DECREF(found);
     return is_slot;
+}
+
+/* Slots of classes, one by one; false with an exception set. */
+typedef struct { PyObject *type, *name; Slot *to; } Wanted;
+static inline bool slots_of(const Wanted *all, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (!slot_of(all[i].type, all[i].name, all[i].to))
+            return false;
+    return true;
 }
 
 /* Where the object lies that a slot holds; NULL for an object of another class. */

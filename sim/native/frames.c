@@ -102,15 +102,14 @@ static PyObject *bind_messages(PyObject *module, PyObject *given) {
     long long record_bytes;
     if (!PyArg_ParseTuple(given, "O!O!OL", &PyType_Type, &kind, &PyType_Type, &row, &crc32, &record_bytes))
         return NULL;
-    const struct { PyObject *type, *name; Slot *to; } slots[] = {
+    const Wanted slots[] = {
         {kind, names.body, &told.body}, {kind, names.crc, &told.crc}, {kind, names.device, &told.device}, {kind, names.k, &told.k},
         {kind, names.lane, &told.lane}, {kind, names.mask, &told.mask}, {kind, names.row, &told.row},
         {kind, names.sent_ns, &told.sent_ns}, {kind, names.size_bytes, &told.size_bytes}, {kind, names.store_id, &told.store_id},
         {kind, names.topic, &told.topic}, {row, names.device, &told.of_device}, {row, names.k, &told.of_k},
     };
-    for (size_t i = 0; i < sizeof slots / sizeof *slots; i++)
-        if (!slot_of(slots[i].type, slots[i].name, slots[i].to))
-            return NULL;
+    if (!slots_of(slots, sizeof slots / sizeof *slots))
+        return NULL;
     Py_INCREF(given); /* for good, once a process: it holds them all */
     told.message = (PyTypeObject *)kind, told.crc32 = crc32, told.record_bytes = record_bytes;
     Py_RETURN_NONE;
@@ -125,13 +124,12 @@ static PyMethodDef functions[] = {
 };
 
 int frames_part(PyObject *module) {
-    const struct { PyObject **to; const char *name; } texts[] = {
+    const Word words[] = {
         {&names.body, "body"}, {&names.crc, "crc"}, {&names.device, "device"}, {&names.k, "k"}, {&names.lane, "lane"},
         {&names.mask, "mask"}, {&names.row, "row"}, {&names.sent_ns, "sent_ns"}, {&names.size_bytes, "size_bytes"},
         {&names.store_id, "store_id"}, {&names.topic, "topic"}, {&names.length_field, "length-field"},
     };
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
-        if ((*texts[i].to = PyUnicode_InternFromString(texts[i].name)) == NULL)
-            return -1;
+    if (!intern(words, sizeof words / sizeof *words))
+        return -1;
     return PyModule_AddFunctions(module, functions);
 }

@@ -642,16 +642,15 @@ static PyMethodDef functions[] = {
 };
 
 int streams_part(PyObject *module) {
-    const struct { PyObject **to; const char *name; } texts[] = {
+    const Word words[] = {
         {&names.model, "model"}, {&names.rules, "rules"}, {&names.adopt, "_adopt"}, {&names.offer, "offer"},
         {&names.queue_full, "_queue_full"}, {&names.word, "word"}, {&names.passes, "passes"}, {&names.transit, "transit"},
         {&names.leave, "leave"}, {&names.retry, "retry"}, {&names.attempt, "_attempt"}, {&names.broken, "broken"},
         {&names.troubled, "troubled"}, {&names.user_timeout_ns, "user_timeout_ns"}, {&names.break_off, "break_off"},
         {&names.env, "env"}, {&names.link, "link"}, {&names.offered, "offered"}, {&names.lost, "lost"}, {&names.pop, "pop"},
     };
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
-        if ((*texts[i].to = PyUnicode_InternFromString(texts[i].name)) == NULL)
-            return -1;
+    if (!intern(words, sizeof words / sizeof *words))
+        return -1;
     if (PyModule_AddType(module, &FiguresType) < 0 || PyModule_AddType(module, &HalfType) < 0 ||
         PyModule_AddType(module, &SegmentType) < 0)
         return -1;

@@ -1,7 +1,7 @@
 /* The timeline: what is due lies in a heap of C, and tasks, timers and signals are types of C.
  *
  * Belongs here: what sim/kernel/timeline.py does in Python, by the same names, in the same order and with the same
- * errors (tests/sim/native compares the two). Never: what happens at an instant, SimPy's own events (their turn is
+ * errors (tests/sim/kernel/test_ways.py compares the two). Never: what happens at an instant, SimPy's own events (their turn is
  * Python's Turn). Instants are of 64 bits here: one beyond is an OverflowError, and no scenario comes near. */
 #include "engine.h"
 
@@ -775,14 +775,13 @@ PyTypeObject TimelineType = {
 
 /* ---- the module's part -------------------------------------------------------------------------- */
 int timeline_part(PyObject *module) {
-    const struct { PyObject **to; const char *name; } texts[] = {
+    const Word words[] = {
         {&names.happen, "happen"}, {&names.fired, "fired"}, {&names.task, "task"}, {&names.value, "value"},
         {&names.close, "close"}, {&names.due, "due"}, {&names.open, "open"}, {&names.ended, "ended"},
         {&names.require_balance, "require_balance"}, {&names.priority, "priority"},
     };
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
-        if ((*texts[i].to = PyUnicode_InternFromString(texts[i].name)) == NULL)
-            return -1;
+    if (!intern(words, sizeof words / sizeof *words))
+        return -1;
     PyTypeObject *types[] = {&TimelineType, &TaskType, &TimerType, &EventType};
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (PyModule_AddType(module, types[i]) < 0)

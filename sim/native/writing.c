@@ -2,7 +2,7 @@
  *
  * Belongs here: what sim/kernel/trace.py (lines), sim/cloud/messages.py (Body) and sim/cloud/mqtt_wire.py (sample,
  * take_sample) make in Python, byte for byte
- * (tests/sim/native compares them). Never: what is rare: repr does that, or the twin. */
+ * (tests/sim/cloud compares them). Never: what is rare: repr does that, or the twin. */
 #include "engine.h"
 #include <math.h>
 

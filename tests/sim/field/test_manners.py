@@ -15,7 +15,7 @@ from twinloop.devices.model.manners import BITES, Manners
 from twinloop.devices.model.points import Point
 from twinloop.devices.model.protocols import EVERY
 from twinloop.devices.model.signal import Signal
-from twinloop.sim.accounts import ledger
+from twinloop.sim.accounts import rows
 from twinloop.sim.field.connection import connection
 from twinloop.sim.field.files import Client, Files
 from twinloop.sim.field.tcp_port import TcpPort
@@ -53,7 +53,7 @@ def world_of(host: Host, manners: Manners, options: dict[str, str] | None = None
 
 def missed(world: World) -> int:
     """Polls of the first device that were missed."""
-    count, rest = divmod(world.ledger.count(ledger.End.MISSED, None, [0]), POINTS)
+    count, rest = divmod(world.ledger.count(rows.End.MISSED, None, [0]), POINTS)
     assert not rest
     return count
 
@@ -83,7 +83,7 @@ def test_quiet_after_connect(host: Host, quiet_ns: int, options: dict[str, str],
     begin each 200 ms: the third, at 400 ms, is too early for half a second, the fourth is not."""
     world = world_of(host, Manners(quiet_after_connect_ns=quiet_ns), options)
     assert missed(world) == lost
-    assert world.ledger.count(ledger.End.MISSED, "timeout", [0]) == lost * POINTS
+    assert world.ledger.count(rows.End.MISSED, "timeout", [0]) == lost * POINTS
 
 
 def test_a_pause_between_requests(host: Host) -> None:
@@ -91,9 +91,9 @@ def test_a_pause_between_requests(host: Host) -> None:
     its point each time. A driver that waits for 50 ms loses none."""
     pause = Manners(pause_ns=50 * MS)
     world = world_of(host, pause, model=TWO)
-    assert world.ledger.count(ledger.End.MISSED, "timeout") == bites(world)["pause"] == 20
+    assert world.ledger.count(rows.End.MISSED, "timeout") == bites(world)["pause"] == 20
     world = world_of(host, pause, {"pause": "50 ms"}, model=TWO)
-    assert world.ledger.count(ledger.End.DELIVERED) == 40
+    assert world.ledger.count(rows.End.DELIVERED) == 40
     assert bites(world) == {}
 
 
@@ -133,7 +133,7 @@ def test_c5_a_busy_device(host: Host, retries: str, low: int, high: int) -> None
     8 and 0.32. The bounds leave out less than 1 in 1000 of the binomial distribution on either side."""
     world = world_of(host, Manners(busy_share=0.2), {"retries": retries}, duration_ns=200 * S)
     assert low <= missed(world) <= high
-    assert world.ledger.count(ledger.End.MISSED, "rejected") == missed(world) * POINTS
+    assert world.ledger.count(rows.End.MISSED, "rejected") == missed(world) * POINTS
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_a_write(host: Host, manners: Manners, options: dict[str, str], exchange
     world.commands.on_done.append(lambda command, cause: causes.append(cause))
     world.run()
     world.close()
-    assert world.ledger.count(ledger.End.DELIVERED) == 40
+    assert world.ledger.count(rows.End.DELIVERED) == 40
     assert causes == [None]
     expected = {"no-single-write": int(not manners.write_single and not options)}
     if manners.write_takes_ns:
@@ -176,14 +176,14 @@ def test_a_write(host: Host, manners: Manners, options: dict[str, str], exchange
 def test_an_echo(host: Host) -> None:
     """Three devices at 9600 Bd, polled at the same instant: the line stays taken from the echo to the answer."""
     world = world_of(host, Manners(echo=True), count=3, serial_bd=9600, phase_ns=0)
-    assert world.ledger.count(ledger.End.MISSED) == 0
+    assert world.ledger.count(rows.End.MISSED) == 0
     line = world.field.lines["plant/1"]
     assert (line.exchanges, line.timeouts, line.collisions) == (60, 0, 0)
 
 
 def test_an_echo_that_the_driver_does_not_expect(host: Host) -> None:
     world = world_of(host, Manners(echo=True), {"echo": "false"}, serial_bd=9600)
-    assert world.ledger.count(ledger.End.MISSED, "malformed", [0]) == 20 * POINTS
+    assert world.ledger.count(rows.End.MISSED, "malformed", [0]) == 20 * POINTS
 
 
 def test_two_devices_with_one_unit_id(host: Host) -> None:
@@ -192,7 +192,7 @@ def test_two_devices_with_one_unit_id(host: Host) -> None:
     devices = tuple(replace(one, unit_id=max(2, one.unit_id)) for one in spec.devices)
     world = run(replace(spec, devices=devices), host)
     conserved(world)
-    assert [world.ledger.count(ledger.End.MISSED, None, [i]) for i in range(3)] == [200, 200, 0]
+    assert [world.ledger.count(rows.End.MISSED, None, [i]) for i in range(3)] == [200, 200, 0]
     assert world.field.lines["plant/1"].collisions >= 40
 
 
@@ -204,7 +204,7 @@ def test_a_pause_on_a_line(host: Host) -> None:
     """It counts from the answer's last character."""
     pause = Manners(pause_ns=50 * MS)
     world = world_of(host, pause, model=TWO, serial_bd=9600)
-    assert world.ledger.count(ledger.End.MISSED, "timeout") == bites(world)["pause"] == 20
+    assert world.ledger.count(rows.End.MISSED, "timeout") == bites(world)["pause"] == 20
     assert world_of(host, pause, {"pause": "50 ms"}, model=TWO, serial_bd=9600).field.bites == {}
 
 
@@ -220,7 +220,7 @@ def test_one_connection_at_a_time(host: Host, more: str) -> None:
     world = run(paired(spec), host)
     conserved(world)
     lost = missed(world)
-    assert world.ledger.count(ledger.End.MISSED, "disconnected", [0]) == lost * POINTS
+    assert world.ledger.count(rows.End.MISSED, "disconnected", [0]) == lost * POINTS
     assert lost == 0 if more == "refuse" else 0 < lost <= 20
     assert set(bites(world)) == {"refused" if more == "refuse" else "dropped"}
 
@@ -298,4 +298,4 @@ def test_a_fault_costs_the_polls_that_it_meets_and_no_more(
         host, Manners(), {"retries": retries}, timeline=(fault,), serial_bd=19_200 if serial else None
     )
     assert missed(world) == 5
-    assert world.ledger.count(ledger.End.MISSED, cause, [0]) == 5 * POINTS
+    assert world.ledger.count(rows.End.MISSED, cause, [0]) == 5 * POINTS
